@@ -1,0 +1,56 @@
+# Everything a user or CI runs. `make` alone lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev test check lint types imports format lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 14
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(STAMP) ## the main job: real servers, real rules, real facts, from start to end
+	@$(BIN)/rulestream demo
+
+dev: $(STAMP) ## a worker on an embedded stack, until Ctrl-C
+	@$(BIN)/rulestream dev
+
+test: $(STAMP) ## every test, with coverage
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=85 --show-missing
+	@$(BIN)/coverage report --fail-under=95 --include='domain/*' > /dev/null || { echo 'domain: coverage under 95 %'; exit 1; }
+
+check: lint types imports test ## what CI runs
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+imports: $(STAMP)
+	@$(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## put the code into the form that `make lint` wants
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+lock: ## renew requirements.lock within the bounds of pyproject.toml (needs uv)
+	@printf 'hatchling>=1.27,<2\neditables>=0.5,<1\n' | uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate \
+		--extra embedded --extra test --extra bench pyproject.toml - -o requirements.lock
+
+clean: ## remove everything that the targets made
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* build dist
