@@ -10,7 +10,7 @@ how many facts each rule matched with its ``then`` branch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -370,14 +370,15 @@ def expected(fact: Fact) -> dict[str, Any]:
     }
 
 
-def counts(facts: Iterable[Fact]) -> dict[str, int]:
+def counts(facts: Sequence[Fact]) -> dict[str, int]:
     """Count, for each rule by name, the facts that it matches with its ``then`` branch."""
-    totals = {each.name: 0 for each in RULES}
-    for fact in facts:
-        for each in RULES:
-            branch = applied(each, fact)
-            totals[each.name] += branch is not None and branch.name == "then"
-    return totals
+    return {each.name: count(each, facts) for each in RULES}
+
+
+def count(each: Rule, facts: Iterable[Fact]) -> int:
+    """Count the facts that one rule matches with its ``then`` branch."""
+    branches = (applied(each, fact) for fact in facts)
+    return sum(branch is not None and branch.name == "then" for branch in branches)
 
 
 def applied(each: Rule, fact: Fact) -> Branch | None:
