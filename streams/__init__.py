@@ -1,0 +1,1 @@
+"""The bus: subjects, topology, messages, codecs, consumers and publishers. Knows the domain, no storage."""

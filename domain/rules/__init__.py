@@ -1,0 +1,1 @@
+"""Rules as business and risk teams know them: content, versions, lifecycle, events."""

@@ -1,0 +1,63 @@
+"""What was decided about a fact. Values are JSON data already: what is here is what is stored and published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from domain.decisions.fact import Fact
+from domain.rules.content import Priority
+
+Branch = Literal["then", "else"]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One rule that took a branch for the fact, and what it alone contributed."""
+
+    rule_id: str
+    name: str
+    version: int
+    priority: Priority
+    branch: Branch
+    output: dict[str, Any]
+    rows: list[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A message that a decision causes, published on ``effects.<name>``."""
+
+    name: str
+    effect_id: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A rule that failed on the fact; line and column are of its DSL, counted from 1."""
+
+    rule_id: str
+    code: str
+    message: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The whole decision on one fact under one ruleset; ``matched`` when some rule took its ``then``."""
+
+    fact: Fact
+    revision: int
+    digest: bytes
+    matched: bool
+    output: dict[str, Any]
+    matches: tuple[Match, ...]
+    effects: tuple[Effect, ...]
+    faults: tuple[Fault, ...]
+    fault_count: int
+
+    @property
+    def id(self) -> str:
+        return self.fact.key.hex()

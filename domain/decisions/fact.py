@@ -1,0 +1,22 @@
+"""A fact as the engine sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One event to decide: its identity, its type, its place in the stream and its data.
+
+    ``key`` is the 16 bytes of ``domain.identifiers.fact_key``; in hexadecimal it is the decision's id. ``time_ns`` is
+    in nanoseconds since 1970 UTC, None only offline, where a fact may have no time. ``payload`` is decoded JSON.
+    """
+
+    key: bytes
+    id: str
+    type: str
+    sequence: int
+    time_ns: int | None
+    payload: dict[str, Any]

@@ -1,0 +1,137 @@
+"""In which order rules are considered, and which rules cannot stand together.
+
+A rule that reads ``decision.x`` comes after every rule that writes a path touching ``x``; a rule that may stop comes
+before every rule of a lower priority class. Among what is free to go, the higher priority goes first, then the name
+(Kahn's topological sort with a heap). What is left over is a cycle.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from domain.decisions import patterns
+from domain.errors import BusinessError
+from domain.language import Path
+
+if TYPE_CHECKING:
+    from domain.decisions.ruleset import BoundRule
+
+
+@dataclass(frozen=True, slots=True)
+class PathConflict:
+    """Two rules that can meet on one fact and whose writes do not go together."""
+
+    rule: str
+    other: str
+    path: str
+    reason: str
+
+
+def touches(left: Path, right: Path) -> bool:
+    """Say whether two paths are equal or one is a prefix of the other."""
+    shorter = min(len(left), len(right))
+    return left[:shorter] == right[:shorter]
+
+
+def evaluation_order(rules: Sequence[BoundRule]) -> list[BoundRule]:
+    """Return the rules in the order in which one fact meets them.
+
+    Rules on a cycle (refused on activation, so only offline input has them) go last, by priority and name.
+    """
+    ordered, cyclic = _topological(rules)
+    return ordered + cyclic
+
+
+def require_no_conflict(newcomer: BoundRule, others: Iterable[BoundRule]) -> None:
+    """Refuse a rule that cannot stand beside the active ones; raises BusinessError with the rules and the paths.
+
+    ``others`` are the active rules without an earlier version of the newcomer.
+    """
+    company = [rule for rule in others if rule.rule_id != newcomer.rule_id]
+    conflicts = [*_own_conflicts(newcomer)]
+    for other in company:
+        conflicts.extend(_conflicts(newcomer, other))
+    if conflicts:
+        first = conflicts[0]
+        raise BusinessError(
+            f"path-conflict: rules '{first.rule}' and '{first.other}' {first.reason} at {first.path}",
+            conflicts=[
+                {"rule": found.rule, "other": found.other, "path": found.path, "reason": found.reason}
+                for found in conflicts[:20]
+            ],
+        )
+    if newcomer.compiled.decision_reads or any(rule.compiled.decision_reads for rule in company):
+        _, cyclic = _topological([*company, newcomer])
+        if cyclic:
+            names = [rule.name for rule in cyclic]
+            raise BusinessError(f"cycle: {' -> '.join(names[:10])} depend on each other's decision", rules=names[:100])
+
+
+def _own_conflicts(rule: BoundRule) -> Iterable[PathConflict]:
+    writes = rule.compiled.writes
+    for index, write in enumerate(writes):
+        for other in writes[index + 1 :]:
+            reason = _clash(write.kind, write.path, other.kind, other.path)
+            if reason:
+                yield PathConflict(rule.name, rule.name, ".".join(write.path), reason)
+
+
+def _conflicts(rule: BoundRule, other: BoundRule) -> Iterable[PathConflict]:
+    if not rule.compiled.writes or not other.compiled.writes:
+        return
+    if not patterns.can_meet(rule.compiled.fact_types, other.compiled.fact_types):
+        return
+    for write in rule.compiled.writes:
+        for theirs in other.compiled.writes:
+            reason = _clash(write.kind, write.path, theirs.kind, theirs.path)
+            if reason:
+                yield PathConflict(rule.name, other.name, ".".join(write.path), reason)
+
+
+def _clash(kind: object, path: Path, other_kind: object, other_path: Path) -> str | None:
+    if path == other_path:
+        return None if kind == other_kind else f"mix {kind} and {other_kind}"
+    return "write a path and one below it" if touches(path, other_path) else None
+
+
+def _topological(rules: Sequence[BoundRule]) -> tuple[list[BoundRule], list[BoundRule]]:
+    followers: dict[int, set[int]] = {index: set() for index in range(len(rules))}
+    waiting = [0] * len(rules)
+
+    def add_edge(first: int, then: int) -> None:
+        if then not in followers[first]:
+            followers[first].add(then)
+            waiting[then] += 1
+
+    for reader, rule in enumerate(rules):
+        for read in rule.compiled.decision_reads:
+            for writer, other in enumerate(rules):
+                if any(touches(read, write.path) for write in other.compiled.writes) and _can_meet(rule, other):
+                    add_edge(writer, reader)
+    for stopper, rule in enumerate(rules):
+        if rule.compiled.may_stop:
+            for lower, other in enumerate(rules):
+                if other.priority.rank > rule.priority.rank and _can_meet(rule, other):
+                    add_edge(stopper, lower)
+
+    ready = [(rule.sort_key, index) for index, rule in enumerate(rules) if waiting[index] == 0]
+    heapq.heapify(ready)
+    ordered: list[BoundRule] = []
+    placed: set[int] = set()
+    while ready:
+        _, index = heapq.heappop(ready)
+        placed.add(index)
+        ordered.append(rules[index])
+        for follower in followers[index]:
+            waiting[follower] -= 1
+            if waiting[follower] == 0:
+                heapq.heappush(ready, (rules[follower].sort_key, follower))
+    cyclic = sorted((rule for index, rule in enumerate(rules) if index not in placed), key=lambda rule: rule.sort_key)
+    return ordered, cyclic
+
+
+def _can_meet(rule: BoundRule, other: BoundRule) -> bool:
+    return patterns.can_meet(rule.compiled.fact_types, other.compiled.fact_types)

@@ -1,0 +1,113 @@
+"""Typed identifiers. Each validates its text once, where it enters; later code trusts the type.
+
+Rule and event ids are UUIDs (version 5) derived from the command that caused them. A command id is unguessable and is
+decided once for ever under its actor, so a command that is run again after a crash names the same rule and events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Final, Self
+
+from domain.errors import InvalidRequestError, ValidationError
+
+_NAMESPACE: Final = uuid.UUID("6f1c55a5-0a3c-5c0c-9e49-5d6b7c6d3f10")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_COMMAND_ID: Final = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
+_DOTTED: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,15}\Z")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+DOTTED_NAME_BYTES_MAX: Final = 256
+FACT_ID_BYTES_MAX: Final = 256
+FACT_KEY_BYTES: Final = 16
+
+
+def is_dotted_name(text: str) -> bool:
+    """Say whether text may be a fact type or an effect name: 1 to 16 tokens of ``[A-Za-z0-9_-]``, 256 bytes."""
+    return len(text) <= DOTTED_NAME_BYTES_MAX and _DOTTED.match(text) is not None
+
+
+def is_fact_id(text: str) -> bool:
+    """Say whether text may be a fact's id: 1 to 256 bytes of UTF-8 without control characters."""
+    if not text or _CONTROL.search(text):
+        return False
+    try:
+        return len(text.encode()) <= FACT_ID_BYTES_MAX
+    except UnicodeEncodeError:
+        return False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Actor:
+    """Who sent a command: one literal subject token, vouched for by the NATS server's permissions."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if _TOKEN.match(self.name) is None:
+            raise InvalidRequestError("an actor is 1 to 64 characters of A-Z a-z 0-9 _ -", actor=self.name[:80])
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class CommandId:
+    """The id under which an actor's command is decided once, for ever."""
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if _COMMAND_ID.match(self.value) is None:
+            raise InvalidRequestError("a command id is 16 to 64 characters of A-Z a-z 0-9 _ -")
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RuleId:
+    """A rule's identity over all its versions."""
+
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a rule id in any of UUID's spellings; raises ValidationError."""
+        try:
+            return cls(str(uuid.UUID(text)))
+        except ValueError:
+            raise ValidationError("ruleId is not a UUID", field="ruleId") from None
+
+    @classmethod
+    def for_command(cls, actor: Actor, command_id: CommandId, index: int = 0) -> Self:
+        """Name the index-th rule that a command creates."""
+        return cls(str(uuid.uuid5(_NAMESPACE, f"rule/{actor}/{command_id}/{index}")))
+
+    @classmethod
+    def for_name(cls, name: str) -> Self:
+        """Name a rule that comes from a file and has no id of its own."""
+        return cls(str(uuid.uuid5(_NAMESPACE, f"name/{name}")))
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def event_id_for_command(actor: Actor, command_id: CommandId, index: int) -> str:
+    """Name the index-th event that a command causes."""
+    return str(uuid.uuid5(_NAMESPACE, f"event/{actor}/{command_id}/{index}"))
+
+
+def fact_key(kind: str, source: str, fact_id: str) -> bytes:
+    """Return a fact's key: the first 128 bits of SHA-256 over the length-prefixed kind, source and id.
+
+    Lengths are of the UTF-8 bytes, as 4-byte big-endian integers, so that no two triples share a text. ``kind`` is
+    ``ce`` (source: CloudEvents source), ``msg`` (source empty) or ``seq`` (source: the stream; id: sequence and stored
+    time in nanoseconds, as ``<sequence>@<time>``).
+    """
+    parts = (kind.encode(), source.encode(), fact_id.encode())
+    text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return hashlib.sha256(text).digest()[:FACT_KEY_BYTES]

@@ -1,0 +1,274 @@
+"""Everything outside the domain, as small Protocols.
+
+Each has one contract suite in ``tests/contracts`` that its in-memory fake and its real adapter both pass.
+
+Every method may raise UnavailableError when the service behind it is away; nothing else is expected of them but what
+they say themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from domain.decisions.ruleset import ActiveRule, Ruleset, RulesetState
+from domain.errors import RulestreamError
+from domain.identifiers import Actor, CommandId, RuleId
+from domain.rules.content import Priority
+from domain.rules.events import RuleEvent
+from domain.rules.rule import Rule, RuleVersion
+from domain.rules.status import RuleStatus
+
+SortField = Literal["name", "createdAt", "updatedAt", "priority", "status"]
+
+
+class Clock(Protocol):
+    """The time of day, for what is recorded about commands and decisions; no decision depends on it."""
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCriteria:
+    """Which rules to list and how: every given criterion must hold. ``name_contains`` ignores case."""
+
+    status: RuleStatus | None = None
+    priority: Priority | None = None
+    created_by: str | None = None
+    name_contains: str | None = None
+    tag: str | None = None
+    page_size: int = 50
+    page_offset: int = 0
+    sort_by: SortField = "name"
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RulePage:
+    """One page of a listing and how many rules there are in all."""
+
+    items: Sequence[Rule]
+    total: int
+
+
+class RuleRepository(Protocol):
+    """The rules, as aggregates."""
+
+    async def save(self, rule: Rule) -> None:
+        """Store a rule, new or changed. Its ``revision`` rises by one.
+
+        Raises ConflictError when someone else saved it since it was loaded, BusinessError when another rule holds one
+        of its names.
+        """
+        ...
+
+    async def find_by_id(self, rule_id: RuleId) -> Rule | None: ...
+
+    async def find_by_name(self, name: str) -> Rule | None:
+        """Find the rule that holds a name, as its latest version's or its deciding version's."""
+        ...
+
+    async def find_version(self, rule_id: RuleId, number: int) -> RuleVersion | None: ...
+
+    async def list_by_criteria(self, criteria: RuleCriteria) -> RulePage: ...
+
+    async def delete(self, rule: Rule) -> None:
+        """Remove a rule and all its versions; its name is free again. Raises ConflictError as ``save`` does."""
+        ...
+
+    async def exists_by_name(self, name: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedCommand:
+    """A command that was decided: what it was, and the bytes that were answered."""
+
+    verb: str
+    payload_digest: bytes
+    answer: bytes
+
+
+class CommandLog(Protocol):
+    """Which commands were decided, for ever, under (actor, command id)."""
+
+    async def find(self, actor: Actor, command_id: CommandId) -> LoggedCommand | None: ...
+
+    async def add(self, actor: Actor, command_id: CommandId, command: LoggedCommand, decided_at: datetime) -> bool:
+        """Log a command; False when one was logged under that id already, which then stands."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A lifecycle event on its way out: already in its final bytes. ``position`` is set by the outbox."""
+
+    event_id: str
+    rule_id: RuleId
+    subject: str
+    headers: Mapping[str, str]
+    payload: bytes
+    position: int = 0
+
+
+class Outbox(Protocol):
+    """The events written with the change that caused them, to be published afterwards."""
+
+    async def add(self, messages: Sequence[OutboxMessage]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An entry of a rule's history: the event, the command that caused it and the revision it made, if any."""
+
+    event_id: str
+    event: RuleEvent
+    command_id: CommandId
+    revision: int | None
+
+
+class History(Protocol):
+    """What has happened to rules; entries are only ever added."""
+
+    async def add(self, entry: RecordedEvent) -> None: ...
+
+    async def of_rule(self, rule_id: RuleId) -> Sequence[RecordedEvent]: ...
+
+
+class ActiveRules(Protocol):
+    """The ruleset as Postgres, the truth, has it."""
+
+    async def state(self) -> RulesetState: ...
+
+    async def lock(self) -> RulesetState:
+        """Return the state and keep every other transaction from changing the ruleset until this one ends."""
+        ...
+
+    async def change(self, rule: Rule, at: datetime) -> RulesetState:
+        """Put a rule's active version in place of its earlier one, or take it out; the revision rises by one.
+
+        To be called in a transaction that holds the lock, after the rule was saved.
+        """
+        ...
+
+    async def members(self, revision: int | None = None) -> Sequence[tuple[RuleId, int, bytes]]:
+        """Return rule id, version and content digest of every rule that decides at a revision (now, if None)."""
+        ...
+
+    async def load(self, versions: Sequence[tuple[RuleId, int]]) -> Sequence[ActiveRule]:
+        """Return the content of versions; those that do not exist are left out."""
+        ...
+
+
+class Transaction(Protocol):
+    """One transaction: what is done through it is stored as a whole, or not at all."""
+
+    @property
+    def rules(self) -> RuleRepository: ...
+
+    @property
+    def commands(self) -> CommandLog: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+    @property
+    def history(self) -> History: ...
+
+    @property
+    def active_rules(self) -> ActiveRules: ...
+
+
+class Transactions(Protocol):
+    """Where transactions begin. Leaving the context commits; leaving it by an exception rolls back."""
+
+    def begin(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+
+class ActiveRulesCache(Protocol):
+    """The active rules near at hand. Never the truth: entries are addressed by digest and checked against it.
+
+    Its failures are its own: a cache that is away finds nothing and stores nothing, and says so in its log.
+    """
+
+    async def members(self, digest: bytes) -> Sequence[tuple[RuleId, int, bytes]] | None:
+        """Return the membership list of the ruleset with a digest, or None. A list that fails its digest is None."""
+        ...
+
+    async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, ActiveRule]:
+        """Return those rules that are cached and whose content passes its digest, by content digest."""
+        ...
+
+    async def store(
+        self, digest: bytes, members: Sequence[tuple[RuleId, int, bytes]], rules: Sequence[ActiveRule]
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDecision:
+    """A decision and its effects as the bytes that are published: first stored, first and for ever right.
+
+    ``stored_at_ns`` is the time at which the stream stored the fact, in nanoseconds since 1970 UTC.
+    """
+
+    key: bytes
+    stored_at_ns: int
+    fact_id: str
+    fact_type: str
+    sequence: int
+    time_ns: int
+    matched: bool
+    revision: int
+    body: bytes
+    effects: tuple[tuple[str, str, bytes], ...] = ()  # name, effect id, payload
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """What a store found. ``first`` has, by key, the decision that was there already and therefore stands.
+
+    ``unsettled`` are keys whose first decision was neither stored nor can be seen yet: their facts must come again.
+    """
+
+    first: Mapping[bytes, StoredDecision]
+    unsettled: frozenset[bytes] = frozenset()
+
+
+class DecisionsRefusedError(RulestreamError):
+    """The store refused a batch for the data in it; it may take the rest without the decision at fault."""
+
+
+class DecisionStore(Protocol):
+    """The decisions, one a fact key."""
+
+    async def store(self, decisions: Sequence[StoredDecision]) -> StoreResult:
+        """Store the decisions whose keys are new; durable on return. Keys must be distinct within a call.
+
+        Raises DecisionsRefusedError when the data itself is refused; nothing is then stored.
+        """
+        ...
+
+    async def find(self, key: bytes) -> StoredDecision | None: ...
+
+    async def find_by_fact_id(self, fact_id: str) -> Sequence[StoredDecision]:
+        """Return the decisions of facts with an id, newest first; sources may share ids, so there may be several."""
+        ...
+
+
+class RulesetSource(Protocol):
+    """Gives use cases the compiled ruleset of a state, from the worker's own snapshot where that is current."""
+
+    async def snapshot(self, state: RulesetState, active_rules: ActiveRules) -> Ruleset: ...
+
+
+class DslCompiler(Protocol):
+    """Checks a rule's text away from where facts are decided."""
+
+    async def check(self, source: str) -> None:
+        """Return for a text that is a rule; raises InvalidRuleError with every problem otherwise."""
+        ...

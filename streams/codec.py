@@ -1,0 +1,78 @@
+"""Decoding what people send, into typed payloads or errors of the contract's codes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from domain.errors import InvalidRequestError, MissingParameterError, ValidationError
+
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+DEPTH_MAX: Final = 64
+
+_MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>.+)`")
+_PLACE: Final = re.compile(r" - at `\$\.?(?P<place>[^`]*)`")
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+_Payload = TypeVar("_Payload", bound=msgspec.Struct)
+
+
+def decode_request(data: bytes, payload_type: type[_Payload]) -> _Payload:
+    """Read a command's or query's payload; an empty one is ``{}``.
+
+    Raises InvalidRequestError (not JSON, not an object, too large or deep, an unknown field), MissingParameterError,
+    or ValidationError (a value of the wrong type).
+    """
+    if len(data) > REQUEST_BYTES_MAX:
+        raise InvalidRequestError(f"a payload is at most {REQUEST_BYTES_MAX} bytes", bytes=len(data))
+    if is_too_deep(data):
+        raise InvalidRequestError(f"a payload is nested at most {DEPTH_MAX} deep")
+    try:
+        return msgspec.json.decode(data or b"{}", type=payload_type)
+    except msgspec.ValidationError as error:
+        raise _problem(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidRequestError("the payload is not JSON") from None
+
+
+def payload_digest(verb: str, data: bytes) -> bytes:
+    """Return what tells one command from another: SHA-256 over the verb and the payload, its key order ignored."""
+    try:
+        canonical = msgspec.json.encode(msgspec.json.decode(data or b"{}"), order="deterministic")
+    except (ValueError, RecursionError):
+        canonical = data
+    return hashlib.sha256(verb.encode() + b"\x00" + canonical).digest()
+
+
+def is_too_deep(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
+    """Say whether JSON text is nested deeper than allowed, without parsing it."""
+    if data.count(b"{") + data.count(b"[") <= depth_max:
+        return False
+    depth = 0
+    for found in _BRACKETS.finditer(data):
+        token = found[0]
+        if token in (b"{", b"["):
+            depth += 1
+            if depth > depth_max:
+                return True
+        elif token in (b"}", b"]"):
+            depth -= 1
+    return False
+
+
+def _problem(text: str) -> Exception:
+    place = _PLACE.search(text)
+    message = _PLACE.sub("", text)
+    if found := _MISSING.match(text):
+        return MissingParameterError(f"{found['field']} is required", field=found["field"])
+    if found := _UNKNOWN.match(text):
+        return InvalidRequestError(f"unknown field {found['field']}", field=found["field"])
+    if place is None:
+        return InvalidRequestError("the payload is not a JSON object")
+    field = place["place"]
+    problem: dict[str, Any] = {"code": "wrong-type", "field": field, "message": message, "hint": None}
+    return ValidationError(f"{field}: {message}", problems=[problem])

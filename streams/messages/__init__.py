@@ -1,0 +1,1 @@
+"""What goes over the wire, as msgspec Structs: camelCase JSON, UTF-8."""

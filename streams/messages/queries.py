@@ -1,0 +1,128 @@
+"""Query payloads (contract section 3), their answers, and the views of rules that commands answer with too."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from domain.ports import SortField
+from domain.rules.content import Priority, format_moment
+from domain.rules.rule import Rule
+from domain.rules.status import RuleStatus
+from streams.messages.commands import ErrorBody
+
+
+class QueryPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The root of every query's payload."""
+
+
+class GetRule(QueryPayload, frozen=True):
+    """By ``rule_id`` or by ``name``."""
+
+    rule_id: str | None = None
+    name: str | None = None
+
+
+class ListRules(QueryPayload, frozen=True):
+    status: RuleStatus | None = None
+    priority: Priority | None = None
+    created_by: str | None = None
+    name_contains: str | None = None
+    tag: str | None = None
+    page_size: int = 50
+    page_offset: int = 0
+    sort_by: SortField = "name"
+    sort_order: Literal["asc", "desc"] = "asc"
+
+
+class GetRuleset(QueryPayload, frozen=True):
+    page_size: int = 50
+    page_offset: int = 0
+
+
+class GetCommand(QueryPayload, frozen=True):
+    command_id: str
+
+
+class GetDecision(QueryPayload, frozen=True):
+    """By ``decision_id`` or by ``fact_id``."""
+
+    decision_id: str | None = None
+    fact_id: str | None = None
+
+
+PAYLOADS: Final[dict[str, type[QueryPayload]]] = {
+    "get": GetRule,
+    "list": ListRules,
+    "ruleset": GetRuleset,
+    "command": GetCommand,
+    "decision": GetDecision,
+}
+
+
+class QueryAnswer(msgspec.Struct, frozen=True, rename="camel"):
+    """The answer to a query; exactly one of ``result`` and ``error`` is null."""
+
+    status: Literal["ok", "error"]
+    result: Any = None
+    error: ErrorBody | None = None
+
+
+class RuleSummary(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A rule as lists show it: all but its DSL."""
+
+    rule_id: str
+    name: str
+    description: str
+    priority: str
+    tags: list[str]
+    status: str
+    version: int
+    active_version: int | None
+    created_by: str
+    created_at: str
+    updated_by: str
+    updated_at: str
+    approved_by: str | None
+    effective_from: str | None
+    effective_until: str | None
+    template_id: str | None = None
+
+
+class RuleView(RuleSummary, frozen=True, rename="camel", kw_only=True):
+    """A rule as its command's sender sees it."""
+
+    dsl_content: str
+
+
+def rule_view(rule: Rule) -> RuleView:
+    """Show a rule's latest version, whole."""
+    return RuleView(**_summary_fields(rule), dsl_content=rule.content.dsl_content)
+
+
+def rule_summary(rule: Rule) -> RuleSummary:
+    """Show a rule's latest version without its DSL."""
+    return RuleSummary(**_summary_fields(rule))
+
+
+def _summary_fields(rule: Rule) -> dict[str, Any]:
+    content = rule.content
+    approver = rule.latest.approved_by
+    return {
+        "rule_id": rule.id.value,
+        "name": content.name,
+        "description": content.description,
+        "priority": content.priority.value,
+        "tags": list(content.tags),
+        "status": rule.status.value,
+        "version": rule.version,
+        "active_version": rule.active_version,
+        "created_by": rule.created_by.name,
+        "created_at": format_moment(rule.created_at),
+        "updated_by": rule.updated_by.name,
+        "updated_at": format_moment(rule.updated_at),
+        "approved_by": None if approver is None else approver.name,
+        "effective_from": None if content.effective_from is None else format_moment(content.effective_from),
+        "effective_until": None if content.effective_until is None else format_moment(content.effective_until),
+    }

@@ -1,0 +1,233 @@
+"""Streams and durable consumers as data: declared when missing, never altered when they exist otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import msgspec
+from nats.aio.client import Client
+
+from domain.errors import RulestreamError
+from streams import subjects
+
+_API: Final = "$JS.API"
+_API_TIMEOUT_S: Final = 10.0
+_SECOND_NS: Final = 1_000_000_000
+# JetStream's codes for "there is no such thing" and "it exists already".
+_NOT_FOUND: Final = frozenset({10059, 10014})
+_EXISTS: Final = frozenset({10058, 10148, 10105})
+
+Plane = Literal["control", "data"]
+
+
+class TopologyError(RulestreamError):
+    """The server refused to declare or to describe a stream or a consumer."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopologySettings:
+    """What an operator may choose: names, replicas, storage and limits. Sizes in bytes, 0 for no limit."""
+
+    commands: str = "RULES_COMMANDS"
+    events: str = "RULES_EVENTS"
+    facts: str = "FACTS"
+    decisions: str = "DECISIONS"
+    effects: str = "EFFECTS"
+    dead_letters: str = "DEAD_LETTERS"
+    facts_consumer: str = "rulestream-facts"
+    commands_consumer: str = "rulestream-commands"
+    replicas: int = 1
+    storage: Literal["file", "memory"] = "file"
+    facts_max_age_s: int = 7 * 24 * 3600
+    decisions_max_age_s: int = 7 * 24 * 3600
+    events_max_age_s: int = 0
+    dead_letters_max_age_s: int = 30 * 24 * 3600
+    stream_max_bytes: int = 0
+    duplicate_window_s: int = 120
+    ack_wait_s: int = 60
+    max_ack_pending: int = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream: its name, the plane that it lives in and the configuration that is sent to the server."""
+
+    name: str
+    plane: Plane
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSpec:
+    """One durable pull consumer."""
+
+    stream: str
+    name: str
+    plane: Plane
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everything that must exist on the servers before a worker can run."""
+
+    streams: tuple[StreamSpec, ...]
+    consumers: tuple[ConsumerSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is missing (``found`` None, ``setting`` empty) or is set otherwise than the worker wants."""
+
+    kind: Literal["stream", "consumer"]
+    name: str
+    setting: str = ""
+    wanted: Any = None
+    found: Any = None
+
+    @property
+    def is_missing(self) -> bool:
+        return not self.setting
+
+    def __str__(self) -> str:
+        if self.is_missing:
+            return f"{self.kind} {self.name} is missing"
+        return f"{self.kind} {self.name}: {self.setting} is {self.found!r}, wanted {self.wanted!r}"
+
+
+@dataclass(slots=True)
+class Applied:
+    """What ``apply`` did: what it made, and what it found to be different and left alone."""
+
+    created: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+
+
+def topology(settings: TopologySettings) -> Topology:
+    """Describe the contract's streams and the worker's consumers under an operator's settings."""
+    s = settings
+
+    def stream(name: str, plane: Plane, subject: str, *, max_age_s: int = 0, **more: Any) -> StreamSpec:
+        config = {
+            "name": name,
+            "subjects": [subject],
+            "retention": "limits",
+            "storage": s.storage,
+            "discard": "old",
+            "num_replicas": s.replicas,
+            "max_age": max_age_s * _SECOND_NS,
+            "max_bytes": s.stream_max_bytes or -1,
+            "duplicate_window": min(s.duplicate_window_s, max_age_s or s.duplicate_window_s) * _SECOND_NS,
+            **more,
+        }
+        return StreamSpec(name, plane, config)
+
+    def consumer(stream: str, name: str, plane: Plane, subject: str) -> ConsumerSpec:
+        config = {
+            "durable_name": name,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": s.ack_wait_s * _SECOND_NS,
+            "max_deliver": -1,
+            "max_ack_pending": s.max_ack_pending,
+            "filter_subject": subject,
+            "replay_policy": "instant",
+            "max_waiting": 2048,
+        }
+        return ConsumerSpec(stream, name, plane, config)
+
+    refused = {"allow_msg_ttl": False, "allow_msg_schedules": False, "allow_atomic": False, "deny_purge": False}
+    return Topology(
+        streams=(
+            stream(s.commands, "control", subjects.COMMANDS, retention="workqueue", **refused),
+            stream(s.events, "control", subjects.EVENTS, max_age_s=s.events_max_age_s),
+            stream(s.facts, "data", subjects.FACTS, max_age_s=s.facts_max_age_s, discard="new"),
+            stream(s.decisions, "data", subjects.DECISIONS, max_age_s=s.decisions_max_age_s, discard="new"),
+            stream(s.effects, "data", subjects.EFFECTS, max_age_s=s.decisions_max_age_s, discard="new"),
+            stream(s.dead_letters, "data", subjects.DEAD, max_age_s=s.dead_letters_max_age_s),
+        ),
+        consumers=(
+            consumer(s.commands, s.commands_consumer, "control", subjects.COMMANDS),
+            consumer(s.facts, s.facts_consumer, "data", subjects.FACTS),
+        ),
+    )
+
+
+async def apply(wanted: Topology, control: Client, data: Client) -> Applied:
+    """Declare what is missing. What exists otherwise is reported, and left as it is; raises TopologyError."""
+    done = Applied()
+    for spec in wanted.streams:
+        client = control if spec.plane == "control" else data
+        found = await _describe_stream(client, spec)
+        if found is None:
+            await _request(client, f"STREAM.CREATE.{spec.name}", spec.config, tolerated=_EXISTS)
+            done.created.append(spec.name)
+        else:
+            done.differences.extend(_compare("stream", spec.name, spec.config, found))
+    for consumer in wanted.consumers:
+        client = control if consumer.plane == "control" else data
+        found = await _describe_consumer(client, consumer)
+        if found is None:
+            body = {"stream_name": consumer.stream, "config": consumer.config, "action": "create"}
+            await _request(
+                client, f"CONSUMER.DURABLE.CREATE.{consumer.stream}.{consumer.name}", body, tolerated=_EXISTS
+            )
+            done.created.append(f"{consumer.stream}/{consumer.name}")
+        else:
+            done.differences.extend(_compare("consumer", f"{consumer.stream}/{consumer.name}", consumer.config, found))
+    return done
+
+
+async def diff(wanted: Topology, control: Client, data: Client) -> list[Difference]:
+    """Report what is missing or set otherwise; changes nothing. Raises TopologyError."""
+    found: list[Difference] = []
+    for spec in wanted.streams:
+        config = await _describe_stream(control if spec.plane == "control" else data, spec)
+        if config is None:
+            found.append(Difference("stream", spec.name))
+        else:
+            found.extend(_compare("stream", spec.name, spec.config, config))
+    for consumer in wanted.consumers:
+        name = f"{consumer.stream}/{consumer.name}"
+        config = await _describe_consumer(control if consumer.plane == "control" else data, consumer)
+        if config is None:
+            found.append(Difference("consumer", name))
+        else:
+            found.extend(_compare("consumer", name, consumer.config, config))
+    return found
+
+
+def _compare(
+    kind: Literal["stream", "consumer"], name: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
+) -> Iterable[Difference]:
+    for setting, value in wanted.items():
+        present = found.get(setting)
+        if present != value and (present or value):  # the server leaves out what is false, zero or empty
+            yield Difference(kind, name, setting, value, present)
+
+
+async def _describe_stream(client: Client, spec: StreamSpec) -> Mapping[str, Any] | None:
+    answer = await _request(client, f"STREAM.INFO.{spec.name}", None, tolerated=_NOT_FOUND)
+    return None if answer is None else answer["config"]
+
+
+async def _describe_consumer(client: Client, spec: ConsumerSpec) -> Mapping[str, Any] | None:
+    answer = await _request(client, f"CONSUMER.INFO.{spec.stream}.{spec.name}", None, tolerated=_NOT_FOUND)
+    return None if answer is None else answer["config"]
+
+
+async def _request(
+    client: Client, call: str, body: Mapping[str, Any] | None, tolerated: frozenset[int]
+) -> dict[str, Any] | None:
+    """Call the JetStream API; None when it answers with one of the tolerated error codes."""
+    payload = b"" if body is None else msgspec.json.encode(body)
+    message = await client.request(f"{_API}.{call}", payload, timeout=_API_TIMEOUT_S)
+    answer: dict[str, Any] = msgspec.json.decode(message.data)
+    error = answer.get("error")
+    if error is None:
+        return answer
+    if error.get("err_code") in tolerated:
+        return None
+    raise TopologyError(f"{call}: {error.get('description')}", call=call, errCode=error.get("err_code"))
