@@ -50,6 +50,7 @@ SETTINGS = {
     # steady writes: a checkpoint each 15 minutes or gigabyte, spread out; no replica will ever read this log
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     "min_wal_size": "256MB",
     "max_wal_size": "1GB",
     "checkpoint_timeout": "15min",
