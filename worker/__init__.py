@@ -1,0 +1,1 @@
+"""The process: command line, settings, composition root, use cases, adapters, embedded servers, telemetry, probes."""

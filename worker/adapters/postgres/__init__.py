@@ -1,0 +1,1 @@
+"""Postgres, the truth: rules, versions, commands, outbox, history, rulesets and decisions."""

@@ -1,0 +1,46 @@
+"""The connection pool."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from domain.errors import UnavailableError
+from worker.adapters.postgres.statements import statements
+
+
+async def open_pool(dsn: str, *, size_max: int, timeout_s: float) -> asyncpg.Pool[asyncpg.Record]:
+    """Open a pool of at most ``size_max`` connections; every statement has ``timeout_s`` seconds.
+
+    Raises UnavailableError with the server's address (never the password) when it does not answer.
+    """
+    try:
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size_max,
+            command_timeout=timeout_s,
+            timeout=timeout_s,
+            max_inactive_connection_lifetime=300,
+            server_settings={"application_name": "rulestream", "timezone": "UTC"},
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        reason = str(error) or type(error).__name__
+        raise UnavailableError("postgres", f"Postgres does not answer at {address_of(dsn)}: {reason}") from error
+
+
+async def schema_version(pool: asyncpg.Pool[asyncpg.Record]) -> str | None:
+    """Return the newest migration applied; None for a database without our tables."""
+    try:
+        version: str | None = await pool.fetchval(statements("schema")["schema_version"])
+    except asyncpg.UndefinedTableError:
+        return None
+    return version
+
+
+def address_of(dsn: str) -> str:
+    """Return host, port and database of a DSN, without user and password."""
+    parts = urlsplit(dsn)
+    host = parts.hostname or "localhost"
+    return f"{host}:{parts.port or 5432}{parts.path}"

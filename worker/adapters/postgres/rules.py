@@ -1,0 +1,185 @@
+"""Rules in Postgres."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from domain.errors import BusinessError, ConflictError
+from domain.identifiers import Actor, RuleId
+from domain.ports import RuleCriteria, RulePage
+from domain.rules.content import Priority, RuleContent
+from domain.rules.rule import Rule, RuleVersion
+from domain.rules.status import RuleStatus
+from worker.adapters.postgres.statements import statements
+
+_SQL: Final = statements("rules")
+_COLUMNS: Final = {
+    "name": "r.name",
+    "createdAt": "r.created_at",
+    "updatedAt": "r.updated_at",
+    "priority": "r.priority_rank",
+    "status": "r.status",
+}
+
+
+class PostgresRules:
+    """RuleRepository on one connection, inside its transaction."""
+
+    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
+        self._connection = connection
+
+    async def save(self, rule: Rule) -> None:
+        values = (
+            UUID(rule.id.value),
+            rule.status.value,
+            rule.version,
+            rule.active_version,
+            rule.was_submitted,
+            rule.was_active,
+            rule.content.name,
+            rule.content.priority.rank,
+            list(rule.content.tags),
+        )
+        if rule.revision == 0:
+            try:
+                await self._connection.execute(
+                    _SQL["insert_rule"],
+                    *values,
+                    rule.created_by.name,
+                    rule.created_at,
+                    rule.updated_by.name,
+                    rule.updated_at,
+                )
+            except asyncpg.UniqueViolationError:
+                raise ConflictError("the rule exists already", ruleId=rule.id.value) from None
+        else:
+            saved = await self._connection.fetchval(
+                _SQL["update_rule"], *values, rule.updated_by.name, rule.updated_at, rule.revision
+            )
+            if saved is None:
+                raise ConflictError("the rule was changed by someone else meanwhile", ruleId=rule.id.value)
+        rule.revision += 1
+        await self._put_version(rule.id, rule.latest)
+        await self._hold_names(rule)
+
+    async def find_by_id(self, rule_id: RuleId) -> Rule | None:
+        row = await self._connection.fetchrow(_SQL["find_rule"], UUID(rule_id.value))
+        return None if row is None else _rule(row)
+
+    async def find_by_name(self, name: str) -> Rule | None:
+        found = await self._connection.fetchval(_SQL["find_rule_id_by_name"], name)
+        return None if found is None else await self.find_by_id(RuleId(str(found)))
+
+    async def find_version(self, rule_id: RuleId, number: int) -> RuleVersion | None:
+        if not 0 < number < 2**31:
+            return None
+        row = await self._connection.fetchrow(_SQL["find_version"], UUID(rule_id.value), number)
+        return None if row is None else _version(row, row["version"], "")
+
+    async def list_by_criteria(self, criteria: RuleCriteria) -> RulePage:
+        filters = (
+            criteria.status and criteria.status.value,
+            None if criteria.priority is None else criteria.priority.rank,
+            criteria.created_by,
+            None if criteria.name_contains is None else f"%{_literal(criteria.name_contains)}%",
+            criteria.tag,
+        )
+        direction = "DESC" if criteria.descending else "ASC"
+        order = f"{_COLUMNS[criteria.sort_by]} {direction}, r.rule_id {direction}"
+        total = await self._connection.fetchval(_SQL["count_rules"], *filters)
+        rows = await self._connection.fetch(
+            _SQL["list_rules"].format(order=order), *filters, criteria.page_size, criteria.page_offset
+        )
+        return RulePage([_rule(row) for row in rows], total)
+
+    async def delete(self, rule: Rule) -> None:
+        gone = await self._connection.fetchval(_SQL["delete_rule"], UUID(rule.id.value), rule.revision)
+        if gone is None:
+            raise ConflictError("the rule was changed by someone else meanwhile", ruleId=rule.id.value)
+
+    async def exists_by_name(self, name: str) -> bool:
+        return await self._connection.fetchval(_SQL["find_rule_id_by_name"], name) is not None
+
+    async def _put_version(self, rule_id: RuleId, version: RuleVersion) -> None:
+        content = version.content
+        await self._connection.execute(
+            _SQL["put_version"],
+            UUID(rule_id.value),
+            version.number,
+            content.name,
+            content.description,
+            content.dsl_content,
+            content.priority.value,
+            list(content.tags),
+            content.effective_from,
+            content.effective_until,
+            version.author.name,
+            version.created_at,
+            None if version.approved_by is None else version.approved_by.name,
+            version.approved_at,
+            version.restored_from,
+            content.digest(rule_id, version.number),
+        )
+
+    async def _hold_names(self, rule: Rule) -> None:
+        names = sorted(rule.names)
+        await self._connection.execute(_SQL["release_names"], UUID(rule.id.value), names)
+        taken = await self._connection.fetchval(_SQL["hold_names"], UUID(rule.id.value), names)
+        if taken != len(names):
+            raise BusinessError("rule name already exists", name=rule.content.name)
+
+
+def content_of(row: asyncpg.Record, prefix: str = "") -> RuleContent:
+    """Read a version's content from a row."""
+    return RuleContent(
+        name=row[f"{prefix}name"],
+        dsl_content=row[f"{prefix}dsl_content"],
+        priority=Priority(row[f"{prefix}priority"]),
+        description=row[f"{prefix}description"],
+        tags=tuple(row[f"{prefix}tags"]),
+        effective_from=row[f"{prefix}effective_from"],
+        effective_until=row[f"{prefix}effective_until"],
+    )
+
+
+def _version(row: asyncpg.Record, number: int, prefix: str) -> RuleVersion:
+    approver: str | None = row[f"{prefix}approved_by"]
+    return RuleVersion(
+        number=number,
+        content=content_of(row, prefix),
+        author=Actor(row[f"{prefix}author"]),
+        created_at=row[f"{prefix}version_created_at"],
+        approved_by=None if approver is None else Actor(approver),
+        approved_at=row[f"{prefix}approved_at"],
+        restored_from=row[f"{prefix}restored_from"],
+    )
+
+
+def _rule(row: asyncpg.Record) -> Rule:
+    latest = _version(row, row["version"], "")
+    active: RuleVersion | None = None
+    if row["active_version"] == latest.number:
+        active = latest
+    elif row["active_version"] is not None:
+        active = _version(row, row["active_version"], "a_")
+    return Rule(
+        id=RuleId(str(row["rule_id"])),
+        latest=latest,
+        status=RuleStatus(row["status"]),
+        created_by=Actor(row["created_by"]),
+        created_at=row["created_at"],
+        updated_by=Actor(row["updated_by"]),
+        updated_at=row["updated_at"],
+        active=active,
+        was_submitted=row["was_submitted"],
+        was_active=row["was_active"],
+        revision=row["revision"],
+    )
+
+
+def _literal(text: str) -> str:
+    """Take their meaning from the signs that LIKE gives one."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

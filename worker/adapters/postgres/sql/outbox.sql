@@ -1,0 +1,32 @@
+-- name: add_to_outbox
+-- An event on its way out, written with the change that caused it.
+INSERT INTO outbox (event_id, rule_id, subject, headers, payload)
+VALUES ($1::uuid, $2::uuid, $3::text, $4::bytea, $5::bytea);
+
+-- name: claim_rules
+-- Rules with events to publish that no other relay is at: the lock is on each rule's oldest event and lasts as long as
+-- the transaction.
+SELECT o.rule_id
+  FROM outbox o
+ WHERE NOT EXISTS (SELECT FROM outbox older WHERE older.rule_id = o.rule_id AND older.position < o.position)
+ ORDER BY o.position
+ LIMIT $1::integer
+   FOR UPDATE OF o SKIP LOCKED;
+
+-- name: outbox_of_rule
+-- A rule's unpublished events, oldest first, and the stream sequence that its last published one has.
+SELECT o.position, o.event_id, o.subject, o.headers, o.payload, coalesce(s.sequence, 0) AS sequence
+  FROM outbox o
+  LEFT JOIN outbox_sequence s ON s.rule_id = o.rule_id
+ WHERE o.rule_id = $1::uuid
+ ORDER BY o.position
+ LIMIT $2::integer;
+
+-- name: remove_published
+-- An event leaves the outbox when the stream has it.
+DELETE FROM outbox WHERE position = $1::bigint;
+
+-- name: put_sequence
+-- Remember where a rule's last published event stands in the stream.
+INSERT INTO outbox_sequence (rule_id, sequence) VALUES ($1::uuid, $2::bigint)
+ON CONFLICT (rule_id) DO UPDATE SET sequence = excluded.sequence;

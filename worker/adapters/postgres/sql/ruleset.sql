@@ -1,0 +1,41 @@
+-- name: ruleset_state
+-- Which ruleset is the current one.
+SELECT revision, digest FROM ruleset;
+
+-- name: lock_ruleset
+-- The same, and nobody else may change the active rules before this transaction ends.
+SELECT revision, digest FROM ruleset FOR UPDATE;
+
+-- name: end_membership
+-- A rule's version stops deciding with a revision.
+UPDATE ruleset_member SET until_revision = $2::bigint WHERE rule_id = $1::uuid AND until_revision IS NULL;
+
+-- name: begin_membership
+-- A rule's version decides from a revision on.
+INSERT INTO ruleset_member (rule_id, version, content_digest, from_revision)
+VALUES ($1::uuid, $2::integer, $3::bytea, $4::bigint);
+
+-- name: advance_ruleset
+-- The next revision and the digest of what decides now: SHA-256 over the members' content digests in byte order.
+UPDATE ruleset
+   SET revision = $1::bigint, changed_at = $2::timestamptz,
+       digest = sha256((SELECT coalesce(string_agg(content_digest, ''::bytea ORDER BY content_digest), ''::bytea)
+                          FROM ruleset_member WHERE until_revision IS NULL))
+RETURNING revision, digest;
+
+-- name: members
+-- What decides now.
+SELECT rule_id, version, content_digest FROM ruleset_member WHERE until_revision IS NULL;
+
+-- name: members_at
+-- What decided at a revision.
+SELECT rule_id, version, content_digest
+  FROM ruleset_member
+ WHERE from_revision <= $1::bigint AND (until_revision IS NULL OR until_revision > $1::bigint);
+
+-- name: load_versions
+-- The content of versions.
+SELECT v.rule_id, v.version, v.name, v.description, v.dsl_content, v.priority, v.tags, v.effective_from,
+       v.effective_until
+  FROM unnest($1::uuid[], $2::integer[]) AS wanted (rule_id, version)
+  JOIN rule_version v USING (rule_id, version);

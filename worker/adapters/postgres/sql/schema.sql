@@ -1,0 +1,3 @@
+-- name: schema_version
+-- The newest migration applied.
+SELECT version_num FROM schema_version;

@@ -1,0 +1,1 @@
+"""Redis or Valkey: the active rules near at hand, never the truth."""

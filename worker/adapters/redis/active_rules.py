@@ -1,0 +1,160 @@
+"""The active rules in Redis or Valkey.
+
+Everything is addressed by the digest of what it holds: a membership list under its ruleset's digest, a rule under its
+content's digest. Bytes that fail their digest are as good as absent, so a cache that was flushed, is stale or was
+tampered with costs a read from Postgres and changes no decision. Values are msgpack data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from domain.decisions.ruleset import ActiveRule, ruleset_digest
+from domain.identifiers import RuleId
+from domain.rules.content import Priority, RuleContent, format_moment, parse_moment
+
+KEY_PREFIX: Final = "rulestream:"
+EXPIRY_S: Final = 7 * 24 * 3600
+_CHUNK: Final = 500
+
+_log = structlog.get_logger(__name__)
+
+
+class _CachedRule(msgspec.Struct, array_like=True, frozen=True):
+    rule_id: str
+    version: int
+    name: str
+    dsl_content: str
+    priority: str
+    description: str
+    tags: tuple[str, ...]
+    effective_from: str | None
+    effective_until: str | None
+
+
+_MEMBERS: Final = msgspec.msgpack.Decoder(list[tuple[str, int, bytes]])
+_RULE: Final = msgspec.msgpack.Decoder(_CachedRule)
+_ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+class RedisActiveRules:
+    """ActiveRulesCache on a Redis client. Failures are logged and count as nothing found; ``is_up`` tells of them."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self.is_up = True
+
+    async def members(self, digest: bytes) -> Sequence[tuple[RuleId, int, bytes]] | None:
+        try:
+            data = cast("bytes | None", await self._client.get(_members_key(digest)))
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed("members", error)
+            return None
+        self.is_up = True
+        if data is None:
+            return None
+        try:
+            found = _MEMBERS.decode(data)
+        except msgspec.MsgspecError:
+            found = []
+        if ruleset_digest(content for _, _, content in found) != digest:
+            _log.warning("cache_entry_refused", entry="members")
+            return None
+        return [(RuleId(rule_id), version, content) for rule_id, version, content in found]
+
+    async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, ActiveRule]:
+        found: dict[bytes, ActiveRule] = {}
+        try:
+            for start in range(0, len(digests), _CHUNK):
+                chunk = digests[start : start + _CHUNK]
+                keys = [_rule_key(digest) for digest in chunk]
+                values = cast("list[bytes | None]", await self._client.mget(keys))
+                for digest, data in zip(chunk, values, strict=True):
+                    rule = _rule(data)
+                    if rule is not None and rule.digest == digest:
+                        found[digest] = rule
+                    elif data is not None:
+                        _log.warning("cache_entry_refused", entry="rule")
+            self.is_up = True
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed("load", error)
+        return found
+
+    async def store(
+        self, digest: bytes, members: Sequence[tuple[RuleId, int, bytes]], rules: Sequence[ActiveRule]
+    ) -> None:
+        try:
+            for start in range(0, len(rules), _CHUNK):
+                async with self._client.pipeline(transaction=False) as pipeline:
+                    for rule in rules[start : start + _CHUNK]:
+                        pipeline.set(_rule_key(rule.digest), _encoded(rule), ex=EXPIRY_S)
+                    await pipeline.execute()
+            listing = [(rule_id.value, version, content) for rule_id, version, content in members]
+            await self._client.set(_members_key(digest), _ENCODER.encode(listing), ex=EXPIRY_S)
+            self.is_up = True
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed("store", error)
+
+    async def ping(self) -> bool:
+        """Say whether the cache answers."""
+        try:
+            await self._client.ping()
+        except (RedisError, OSError, TimeoutError):
+            self.is_up = False
+        else:
+            self.is_up = True
+        return self.is_up
+
+    def _failed(self, call: str, error: Exception) -> None:
+        self.is_up = False
+        _log.warning("cache_away", call=call, reason=type(error).__name__)
+
+
+def _members_key(digest: bytes) -> str:
+    return f"{KEY_PREFIX}members:{digest.hex()}"
+
+
+def _rule_key(digest: bytes) -> str:
+    return f"{KEY_PREFIX}rule:{digest.hex()}"
+
+
+def _encoded(rule: ActiveRule) -> bytes:
+    content = rule.content
+    return _ENCODER.encode(
+        _CachedRule(
+            rule.rule_id.value,
+            rule.version,
+            content.name,
+            content.dsl_content,
+            content.priority.value,
+            content.description,
+            content.tags,
+            None if content.effective_from is None else format_moment(content.effective_from),
+            None if content.effective_until is None else format_moment(content.effective_until),
+        )
+    )
+
+
+def _rule(data: bytes | None) -> ActiveRule | None:
+    if data is None:
+        return None
+    try:
+        cached = _RULE.decode(data)
+        content = RuleContent(
+            name=cached.name,
+            dsl_content=cached.dsl_content,
+            priority=Priority(cached.priority),
+            description=cached.description,
+            tags=cached.tags,
+            effective_from=None if cached.effective_from is None else parse_moment(cached.effective_from),
+            effective_until=None if cached.effective_until is None else parse_moment(cached.effective_until),
+        )
+        return ActiveRule(RuleId(cached.rule_id), cached.version, content)
+    except ValueError:  # msgspec's errors are ValueErrors too
+        return None
