@@ -16,7 +16,9 @@ DEPTH_MAX: Final = 64
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>.+)`")
 _PLACE: Final = re.compile(r" - at `\$\.?(?P<place>[^`]*)`")
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string that never ends is taken to the end of the text: looking for its end again from every quote in it would take
+# quadratic time, which is a way to hold a worker up.
+_BRACKETS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 
 _Payload = TypeVar("_Payload", bound=msgspec.Struct)
 

@@ -77,9 +77,13 @@ class BatchPublisher:
         self._inbox = client.new_inbox()
         self._flights: dict[str, _Flight] = {}
         self._number = 0
+        self._is_listening = False
 
     async def start(self) -> None:
-        """Begin to listen for acknowledgements."""
+        """Begin to listen for acknowledgements; a second call does nothing."""
+        if self._is_listening:
+            return
+        self._is_listening = True
         await self._client.subscribe(
             f"{self._inbox}.*", cb=self._acknowledged, pending_msgs_limit=0, pending_bytes_limit=0
         )

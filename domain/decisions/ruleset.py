@@ -8,7 +8,7 @@ compiles only what is new), sorted by priority and name, and arranged into one p
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -98,15 +98,9 @@ class Ruleset:
         revision: int,
         rules: Iterable[ActiveRule],
         compile_rule: Callable[[str], CompiledRule],
-        known: Mapping[bytes, BoundRule] | None = None,
     ) -> Ruleset:
-        """Bind active rules into a snapshot, taking from ``known`` (by content digest) what is bound already."""
-        bound: list[BoundRule] = []
-        for rule in rules:
-            digest = rule.digest
-            kept = known.get(digest) if known else None
-            bound.append(kept or bind(rule, digest, compile_rule))
-        return cls(revision, bound)
+        """Bind active rules into a snapshot."""
+        return cls(revision, [bind(rule, rule.digest, compile_rule) for rule in rules])
 
     @property
     def state(self) -> RulesetState:

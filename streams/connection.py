@@ -1,0 +1,54 @@
+"""Connecting to NATS: one set of options for every connection of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+
+from domain.errors import UnavailableError
+
+_log = structlog.get_logger(__name__)
+
+
+async def connect(url: str, name: str, *, timeout_s: float = 5.0, is_patient: bool = True) -> Client:
+    """Connect to NATS; afterwards the client reconnects for ever by itself, unless told not to be patient.
+
+    Raises UnavailableError with the server's address (never its password) when it does not answer in time.
+    """
+    client = Client()
+    try:
+        await client.connect(
+            url.split(","),
+            name=name,
+            connect_timeout=max(1, round(timeout_s)),
+            allow_reconnect=is_patient,
+            max_reconnect_attempts=-1 if is_patient else 0,
+            reconnect_time_wait=1,
+            ping_interval=20,
+            max_outstanding_pings=2,
+            error_cb=_on_error(name),
+        )
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        if not client.is_closed:
+            await client.close()
+        reason = str(error) or type(error).__name__
+        raise UnavailableError("nats", f"NATS does not answer at {address_of(url)}: {reason}") from error
+    return client
+
+
+def address_of(url: str) -> str:
+    """Return hosts and ports of a NATS URL, without user and password."""
+    parts = [urlsplit(one if "://" in one else f"nats://{one}") for one in url.split(",")]
+    return ",".join(f"{part.hostname}:{part.port or 4222}" for part in parts)
+
+
+def _on_error(name: str) -> Callable[[Exception], Awaitable[None]]:
+    async def report(error: Exception) -> None:
+        _log.warning("nats_connection", connection=name, reason=str(error) or type(error).__name__)
+
+    return report

@@ -1,0 +1,270 @@
+"""The control plane on FastStream: commands in, answers and events out, queries answered.
+
+FastStream's own acknowledging is off (AckPolicy.MANUAL): its default would drop a command on any exception. Settling is
+done here, in one place, by the outcome (``streams.settling``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+from weakref import WeakValueDictionary
+
+import structlog
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, PullSub
+from faststream.nats.message import NatsMessage
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
+
+from domain.errors import InvalidRequestError, UnavailableError
+from domain.identifiers import Actor, CommandId, RuleId
+from streams import headers, subjects
+from streams.facts.intake import DeadReason
+from streams.settling import HANDLED, Poison, Retry, Settlement, settle
+
+_COMMANDS_AT_ONCE: Final = 32
+_QUERIES_AT_ONCE: Final = 32
+_RETRY_S: Final = 2.0
+_PUBLISH_TIMEOUT_S: Final = 5.0
+_WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+_QUEUE_GROUP: Final = "rulestream"
+_INBOX: Final = "_INBOX"
+
+_log = structlog.get_logger(__name__)
+
+
+class CommandPort(Protocol):
+    """What decides commands."""
+
+    async def handle(self, actor: Actor, command_id: CommandId, verb: str, payload: bytes) -> bytes:
+        """Decide a command once for ever and return the bytes of its answer; durable on return.
+
+        Raises UnavailableError while a backing service is away: the command then waits.
+        """
+        ...
+
+
+class QueryPort(Protocol):
+    """What answers queries."""
+
+    async def handle(self, actor: Actor, verb: str, payload: bytes) -> bytes:
+        """Return the bytes of the answer, errors included; never raises."""
+        ...
+
+
+class DeadLetterPort(Protocol):
+    """Where commands go that can never be decided."""
+
+    async def bury(self, subject: str, payload: bytes, found: Mapping[str, str], reason: DeadReason) -> None:
+        """Store a dead letter; raises UnavailableError when it is not known to be stored."""
+        ...
+
+
+class OutOfOrderError(Exception):
+    """The stream's last event of a rule is not the one that the publisher believes; nothing was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """Names of the control plane's streams and consumer, and which sides of it to serve."""
+
+    commands_stream: str
+    commands_consumer: str
+    events_stream: str
+    serve_commands: bool = True
+    serve_queries: bool = True
+
+
+class ControlPlane:
+    """One connection to the control account: serves commands and queries, publishes answers and events."""
+
+    def __init__(
+        self,
+        url: str,
+        settings: ControlSettings,
+        commands: CommandPort,
+        queries: QueryPort,
+        dead_letters: DeadLetterPort,
+        on_event: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._commands = commands
+        self._queries = queries
+        self._dead_letters = dead_letters
+        self._on_event = on_event
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._broker = NatsBroker(
+            url.split(","),
+            apply_types=False,
+            logger=None,
+            name="rulestream-control",
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            graceful_timeout=10.0,
+        )
+        self._subscribe()
+
+    @property
+    def broker(self) -> NatsBroker:
+        """The FastStream broker, for the API document."""
+        return self._broker
+
+    async def start(self) -> None:
+        """Connect and begin to serve; the topology must be there. Raises UnavailableError."""
+        try:
+            await self._broker.start()
+        except (OSError, TimeoutError, NatsError) as error:
+            raise UnavailableError("nats", f"the control plane does not answer: {error}") from error
+
+    async def stop(self) -> None:
+        """Take nothing more, finish what was taken, and leave."""
+        await self._broker.stop()
+
+    async def ping(self) -> bool:
+        """Say whether the connection stands."""
+        return await self._broker.ping(timeout=2.0)
+
+    async def publish_event(
+        self, rule_id: RuleId, subject: str, payload: bytes, found: Mapping[str, str], last_sequence: int
+    ) -> int:
+        """Publish an event behind the rule's last one and return its sequence in the stream.
+
+        A repeat of an event inside the server's duplicate window returns the first one's sequence. Raises
+        OutOfOrderError when another event of the rule is the last one, UnavailableError when nobody knows.
+        """
+        expectations = {
+            headers.EXPECTED_LAST_SEQUENCE: str(last_sequence),
+            headers.EXPECTED_LAST_SEQUENCE_SUBJECT: subjects.events_of(rule_id),
+        }
+        try:
+            acknowledgement = await self._broker.publish(
+                payload,
+                subject,
+                headers={**found, **expectations},
+                stream=self._settings.events_stream,
+                timeout=_PUBLISH_TIMEOUT_S,
+            )
+        except APIError as error:
+            if error.err_code in _WRONG_LAST_SEQUENCE:
+                raise OutOfOrderError(str(error.description)) from error
+            raise UnavailableError("nats", f"the event was refused: {error.description}") from error
+        except (OSError, TimeoutError, NatsError) as error:
+            raise UnavailableError("nats", f"the event was not acknowledged: {error}") from error
+        return acknowledgement.seq
+
+    async def last_event(self, rule_id: RuleId) -> tuple[int, str | None]:
+        """Return the stream sequence and the id of a rule's last published event; (0, None) when there is none."""
+        connection = self._broker.config.connection_state.connection
+        manager = connection.jsm(timeout=_PUBLISH_TIMEOUT_S)
+        try:
+            message = await manager.get_last_msg(self._settings.events_stream, subjects.events_of(rule_id))
+        except APIError as error:
+            if error.code == 404:
+                return 0, None
+            raise UnavailableError("nats", f"the last event could not be read: {error.description}") from error
+        except (OSError, TimeoutError, NatsError) as error:
+            raise UnavailableError("nats", f"the last event could not be read: {error}") from error
+        return message.seq or 0, (message.headers or {}).get(headers.MESSAGE_ID)
+
+    def _subscribe(self) -> None:
+        if self._settings.serve_commands:
+            self._broker.subscriber(
+                subjects.COMMANDS,
+                stream=JStream(self._settings.commands_stream, declare=False),
+                durable=self._settings.commands_consumer,
+                pull_sub=PullSub(batch_size=_COMMANDS_AT_ONCE, timeout=5.0),
+                ack_policy=AckPolicy.MANUAL,
+                no_reply=True,
+                decoder=_whole,
+                title="commands",
+                description="Rule commands, one actor and one verb a subject.",
+            )(self._on_command)
+        if self._settings.serve_queries:
+            self._broker.subscriber(
+                subjects.QUERIES,
+                queue=_QUEUE_GROUP,
+                max_workers=_QUERIES_AT_ONCE,
+                ack_policy=AckPolicy.MANUAL,
+                no_reply=True,
+                decoder=_whole,
+                title="queries",
+                description="Questions about rules, rulesets, commands and decisions.",
+            )(self._on_query)
+        self._broker.subscriber(
+            subjects.EVENTS,
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+            decoder=_whole,
+            title="events",
+            description="Lifecycle events, by which every worker hears at once of a changed ruleset.",
+        )(self._heard_event)
+
+    async def _heard_event(self, message: NatsMessage) -> None:
+        del message  # only a hint: what changed is read from Postgres
+        self._on_event()
+
+    async def _on_command(self, message: NatsMessage) -> None:
+        raw = message.raw_message
+        turn = self._turns.setdefault(raw.subject.rpartition(".")[0], asyncio.Lock())
+        async with turn:  # one actor's commands are decided in the order in which they were published
+            try:
+                settlement = await self._decide(raw.subject, raw.data, raw.headers or {})
+            except UnavailableError as error:
+                _log.warning("command_waits", service=error.service, reason=error.message)
+                settlement = Retry(_RETRY_S)
+            except Exception:  # noqa: BLE001  # nothing is acknowledged on an error
+                _log.exception("command_failed", subject=raw.subject)
+                settlement = Retry(_RETRY_S)
+            await settle(raw, settlement)
+
+    async def _decide(self, subject: str, payload: bytes, found: Mapping[str, str]) -> Settlement:
+        sender = _sender(subject, headers.lowered(dict(found)))
+        if isinstance(sender, DeadReason):
+            await self._dead_letters.bury(subject, payload, found, sender)
+            _log.warning("command_buried", subject=subject, reason=sender.value)
+            return Poison(sender)
+        answer = await self._commands.handle(sender.actor, sender.command_id, sender.verb, payload)
+        await self._broker.publish(answer, subjects.reply(sender.actor, sender.command_id))
+        return HANDLED
+
+    async def _on_query(self, message: NatsMessage) -> None:
+        raw = message.raw_message
+        address = subjects.address(raw.subject)
+        if address is None or not raw.reply.startswith(_INBOX):
+            return
+        try:
+            actor = Actor(address.actor)
+        except InvalidRequestError:
+            return
+        answer = await self._queries.handle(actor, address.verb, raw.data)
+        await self._broker.publish(answer, raw.reply)
+
+
+class _Sender(NamedTuple):
+    actor: Actor
+    command_id: CommandId
+    verb: str
+
+
+def _sender(subject: str, named: Mapping[str, str]) -> _Sender | DeadReason:
+    """Read who sent which command, or why nobody can be answered."""
+    if any(name in named for name in headers.FORGED):
+        return DeadReason.COMMAND_FORGED
+    address = subjects.address(subject)
+    try:
+        actor = Actor(address.actor if address else "")
+    except InvalidRequestError:
+        return DeadReason.INVALID_ACTOR
+    try:
+        command_id = CommandId(named.get(headers.MESSAGE_ID.lower(), ""))
+    except InvalidRequestError:
+        return DeadReason.COMMAND_WITHOUT_ID
+    return _Sender(actor, command_id, address.verb if address else "")
+
+
+async def _whole(message: NatsMessage) -> NatsMessage:
+    """Hand the message to its handler as it came, undecoded."""
+    return message

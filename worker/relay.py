@@ -1,0 +1,109 @@
+"""The outbox relay: publishes lifecycle events in the order of their rule, at least once, by any number of workers.
+
+A relay claims rules by locking their oldest event in a transaction, and each publish expects the rule's last event in
+the stream to be the one before. A relay that was frozen and wakes up late is refused by the stream, reads what the last
+event is, and goes on from there. An event that cannot be published holds up its own rule only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+import structlog
+
+from domain.errors import UnavailableError
+from domain.identifiers import RuleId
+from domain.ports import OutboxMessage
+from streams.control import OutOfOrderError
+from worker.adapters.postgres.transactions import PostgresTransactions
+
+RULES_AT_ONCE: Final = 50
+EVENTS_AT_ONCE: Final = 100
+_POLL_S: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class EventPublisher(Protocol):
+    """The events' stream, as the relay needs it."""
+
+    async def publish_event(
+        self, rule_id: RuleId, subject: str, payload: bytes, found: dict[str, str], last_sequence: int
+    ) -> int: ...
+
+    async def last_event(self, rule_id: RuleId) -> tuple[int, str | None]: ...
+
+
+class OutboxRelay:
+    """Empties the outbox into the events' stream, at a hint and at least once a second."""
+
+    def __init__(self, transactions: PostgresTransactions, publisher: EventPublisher) -> None:
+        self._transactions = transactions
+        self._publisher = publisher
+        self._hint = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def hint(self) -> None:
+        """Say that there may be events to publish."""
+        self._hint.set()
+
+    def start(self) -> None:
+        """Begin to relay."""
+        self._task = asyncio.create_task(self._run(), name="outbox-relay")
+
+    async def stop(self) -> None:
+        """Stop; an event that was published and not yet removed is published again, and dropped by its id."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                while await self.relay_once():
+                    pass
+            except UnavailableError as error:
+                _log.warning("relay_waits", service=error.service, reason=error.message)
+            except Exception:  # noqa: BLE001  # the outbox keeps what was not published; the next round tries again
+                _log.exception("relay_failed")
+            try:
+                async with asyncio.timeout(_POLL_S):
+                    await self._hint.wait()
+            except TimeoutError:
+                pass
+            self._hint.clear()
+
+    async def relay_once(self) -> int:
+        """Publish what can be claimed and return how many events left the outbox."""
+        count = 0
+        away: UnavailableError | None = None
+        async with self._transactions.begin() as tx:
+            for rule_id in await tx.outbox.claim(RULES_AT_ONCE):
+                pending = await tx.outbox.pending(rule_id, EVENTS_AT_ONCE)
+                last = pending.sequence
+                try:
+                    for message in pending.messages:
+                        last = await self._publish(message, last)
+                        await tx.outbox.published(message, last)
+                        count += 1
+                except OutOfOrderError as error:
+                    _log.warning("event_out_of_order", rule_id=rule_id.value, reason=str(error))
+                except UnavailableError as error:
+                    away = error
+                    break
+        if away is not None:  # only now, so that what was published is remembered as such
+            raise away
+        return count
+
+    async def _publish(self, message: OutboxMessage, last: int) -> int:
+        found = dict(message.headers)
+        try:
+            return await self._publisher.publish_event(message.rule_id, message.subject, message.payload, found, last)
+        except OutOfOrderError:
+            sequence, event_id = await self._publisher.last_event(message.rule_id)
+            if event_id == message.event_id:
+                return sequence
+            return await self._publisher.publish_event(
+                message.rule_id, message.subject, message.payload, found, sequence
+            )

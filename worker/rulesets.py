@@ -1,0 +1,139 @@
+"""The ruleset that this worker decides by: loaded, verified, compiled and swapped while facts are being decided.
+
+Which ruleset is current comes from Postgres alone (revision and digest); its rules come from the cache, or from
+Postgres where the cache is away, behind, or fails the digest. Only what changed is compiled. The snapshot is replaced
+by one assignment, so a batch sees one ruleset whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from domain.decisions.ruleset import ActiveRule, BoundRule, Ruleset, RulesetState, bind, ruleset_digest
+from domain.errors import RulestreamError, UnavailableError
+from domain.identifiers import RuleId
+from domain.language import compile_rule
+from domain.ports import ActiveRules, ActiveRulesCache, Transactions
+
+_log = structlog.get_logger(__name__)
+
+
+class RulesetBrokenError(RulestreamError):
+    """The rules in the store do not have the digest that the store says: the database was tampered with."""
+
+
+class Rulesets:
+    """RulesetSource, and the holder of the current snapshot."""
+
+    def __init__(self, transactions: Transactions, cache: ActiveRulesCache, poll_s: float) -> None:
+        self._transactions = transactions
+        self._cache = cache
+        self._poll_s = poll_s
+        self._current: Ruleset | None = None
+        self._hint = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._loading = asyncio.Lock()
+
+    @property
+    def current(self) -> Ruleset:
+        """The snapshot to decide by; one must have been loaded."""
+        assert self._current is not None, "facts are taken only after a ruleset was loaded"
+        return self._current
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there is a snapshot."""
+        return self._current is not None
+
+    def hint(self) -> None:
+        """Say that the ruleset may have changed: it is looked at now rather than at the next poll."""
+        self._hint.set()
+
+    async def start(self) -> None:
+        """Load the current ruleset and begin to follow it. Raises UnavailableError, RulesetBrokenError."""
+        await self.refresh()
+        self._task = asyncio.create_task(self._follow(), name="ruleset-follower")
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def refresh(self) -> Ruleset:
+        """Make the snapshot current, if it is not."""
+        async with self._loading:
+            async with self._transactions.begin() as tx:
+                state = await tx.active_rules.state()
+                if self._current is not None and self._current.state == state:
+                    return self._current
+                ruleset = await self._load(state, tx.active_rules)
+            previous = self._current
+            self._current = ruleset
+        _log.info(
+            "ruleset_loaded",
+            revision=ruleset.revision,
+            rules=len(ruleset.rules),
+            digest=ruleset.digest.hex()[:16],
+            previous=None if previous is None else previous.revision,
+        )
+        return ruleset
+
+    async def snapshot(self, state: RulesetState, active_rules: ActiveRules) -> Ruleset:
+        """Return the compiled ruleset of a state that a transaction holds."""
+        current = self._current
+        if current is not None and current.state == state:
+            return current
+        return await self._load(state, active_rules)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._poll_s):
+                    await self._hint.wait()
+            except TimeoutError:
+                pass
+            self._hint.clear()
+            try:
+                await self.refresh()
+            except UnavailableError as error:
+                _log.warning("ruleset_not_checked", service=error.service, reason=error.message)
+            except Exception:  # noqa: BLE001  # the ruleset that was verified goes on deciding; the log says why
+                _log.exception("ruleset_not_loaded")
+
+    async def _load(self, state: RulesetState, active_rules: ActiveRules) -> Ruleset:
+        known = {} if self._current is None else self._current.by_digest()
+        cached = await self._cache.members(state.digest)
+        members = cached or await active_rules.members(state.revision)
+        wanted = [digest for _, _, digest in members if digest not in known]
+        found = dict(await self._cache.load(wanted)) if wanted else {}
+        missing = [(rule_id, version) for rule_id, version, digest in members if digest not in known | found]
+        if missing:
+            found.update({rule.digest: rule for rule in await active_rules.load(missing)})
+        digests = [digest for _, _, digest in members if digest in known or digest in found]
+        if ruleset_digest(digests) != state.digest:
+            members, found = await self._from_store(state, active_rules)
+            missing = [(rule_id, version) for rule_id, version, _ in members]
+        if missing or cached is None:
+            await self._cache.store(state.digest, members, list(found.values()))
+        bound = await asyncio.to_thread(_bind_all, [rule for digest, rule in found.items() if digest not in known])
+        kept = [known[digest] for _, _, digest in members if digest in known]
+        return Ruleset(state.revision, [*kept, *bound], state.digest)
+
+    async def _from_store(
+        self, state: RulesetState, active_rules: ActiveRules
+    ) -> tuple[Sequence[tuple[RuleId, int, bytes]], dict[bytes, ActiveRule]]:
+        """Read everything from the truth; the cache led astray (its list names rules that do not fit its digests)."""
+        members = await active_rules.members(state.revision)
+        rules = await active_rules.load([(rule_id, version) for rule_id, version, _ in members])
+        found = {rule.digest: rule for rule in rules}
+        if ruleset_digest(found) != state.digest:
+            raise RulesetBrokenError("the active rules in Postgres do not have the ruleset's digest")
+        return members, found
+
+
+def _bind_all(rules: Sequence[ActiveRule]) -> list[BoundRule]:
+    return [bind(rule, rule.digest, compile_rule) for rule in rules]

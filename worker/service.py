@@ -1,0 +1,288 @@
+"""The composition root: builds a worker from its settings, starts it, watches it and stops it. Nothing else is global.
+
+A stop drains: no new work is taken, what was taken is finished and acknowledged, what was not begun is handed back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from typing import Final
+
+import asyncpg
+import structlog
+from nats.aio.client import Client
+from redis.asyncio import Redis
+
+from domain.errors import RulestreamError
+from streams import topology
+from streams.connection import connect
+from streams.control import ControlPlane, ControlSettings
+from streams.dead_letters import dead_command_publication
+from streams.facts.intake import DeadReason
+from streams.facts.loop import FactLoop, LoopSettings
+from streams.facts.puller import Puller, PullSettings
+from streams.wire import BatchPublisher
+from worker.adapters.postgres.decisions import PostgresDecisions
+from worker.adapters.postgres.pool import open_pool, schema_version
+from worker.adapters.postgres.transactions import PostgresTransactions
+from worker.adapters.redis.active_rules import RedisActiveRules
+from worker.clock import SystemClock
+from worker.dsl import ThreadedDslCompiler
+from worker.probes import Probes, Readiness, State
+from worker.relay import OutboxRelay
+from worker.rulesets import Rulesets
+from worker.settings import Role, Settings
+from worker.telemetry import Telemetry
+from worker.usecases.answer_queries import QueryResponder
+from worker.usecases.change_rules import Tools
+from worker.usecases.decide_commands import CommandDecider
+
+# The database's version that this code is written for: the newest migration.
+SCHEMA_VERSION: Final = "0001"
+_PING_TIMEOUT_S: Final = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+class SchemaError(RulestreamError):
+    """The database is at another version than this worker is written for."""
+
+
+class Worker:
+    """One worker process: started, ready, stopped."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._telemetry = Telemetry()
+        self._resources = AsyncExitStack()
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._data: Client | None = None
+        self._cache: RedisActiveRules | None = None
+        self._control: ControlPlane | None = None
+        self._rulesets: Rulesets | None = None
+        self._facts: FactLoop | None = None
+        self._probes = Probes(self.readiness, self._is_alive, self._exposition)
+        self._is_stopping = False
+
+    @property
+    def health_port(self) -> int:
+        """The port of the probes; 0 before the start."""
+        return self._probes.port
+
+    async def start(self) -> None:
+        """Connect to every server, declare what is missing, load the ruleset and begin to work.
+
+        Raises UnavailableError naming the server and its address, SchemaError, TopologyError; then nothing is left
+        running.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._resources.aclose()
+            raise
+
+    async def stop(self) -> None:
+        """Drain and stop everything, in the reverse order of the start."""
+        self._is_stopping = True
+        await self._resources.aclose()
+        _log.info("worker_stopped")
+
+    async def readiness(self) -> Readiness:
+        """Ask every dependency; without Redis the worker is degraded, and ready."""
+        nats_up, postgres_up, redis_up = await asyncio.gather(
+            self._ping_nats(), self._ping_postgres(), self._ping_redis()
+        )
+        up = self._telemetry.up
+        up["nats"], up["postgres"], up["redis"] = nats_up, postgres_up, redis_up
+        is_loaded = self._rulesets is not None and self._rulesets.is_loaded
+        states: dict[str, State] = {
+            "nats": "up" if nats_up else "down",
+            "postgres": "up" if postgres_up else "down",
+            "redis": "up" if redis_up else "degraded",
+        }
+        details: dict[str, object] = {"version": version("rulestream"), "roles": sorted(self._settings.roles)}
+        if self._rulesets is not None and is_loaded:
+            ruleset = self._rulesets.current
+            details["ruleset"] = {
+                "revision": ruleset.revision,
+                "digest": ruleset.digest.hex(),
+                "rules": len(ruleset.rules),
+            }
+        is_ready = nats_up and postgres_up and is_loaded and not self._is_stopping
+        return Readiness(is_ready, states, details)
+
+    async def _start(self) -> None:
+        settings = self._settings
+        resources = self._resources
+        resources.callback(self._telemetry.shutdown)
+        self._pool = pool = await open_pool(
+            settings.postgres_dsn.get_secret_value(),
+            size_max=settings.postgres_pool_max,
+            timeout_s=settings.postgres_timeout_s,
+        )
+        resources.push_async_callback(_close_pool, pool)
+        await _require_schema(pool)
+        self._data = data = await connect(
+            settings.nats_url.get_secret_value(), "rulestream-facts", timeout_s=settings.connect_timeout_s
+        )
+        resources.push_async_callback(_close_client, data)
+        await _declare_topology(settings, data)
+        redis = Redis.from_url(
+            settings.redis_url.get_secret_value(),
+            socket_timeout=settings.redis_timeout_s,
+            socket_connect_timeout=settings.redis_timeout_s,
+        )
+        resources.push_async_callback(redis.aclose)
+        self._cache = cache = RedisActiveRules(redis)
+        if not await cache.ping():
+            _log.warning("cache_away", call="start", reason="active rules come from Postgres meanwhile")
+
+        transactions = PostgresTransactions(pool)
+        decisions = PostgresDecisions(pool)
+        clock = SystemClock()
+        self._rulesets = rulesets = Rulesets(transactions, cache, settings.ruleset_poll_s)
+        await rulesets.start()
+        resources.push_async_callback(rulesets.stop)
+
+        publisher = BatchPublisher(data)
+        await publisher.start()
+        relay: OutboxRelay | None = None
+
+        def on_change() -> None:
+            rulesets.hint()
+            if relay is not None:
+                relay.hint()
+
+        commands = CommandDecider(transactions, clock, Tools(ThreadedDslCompiler(), rulesets), on_change)
+        self._control = control = ControlPlane(
+            settings.control_url,
+            ControlSettings(
+                commands_stream=settings.commands_stream,
+                commands_consumer=settings.commands_consumer,
+                events_stream=settings.events_stream,
+                serve_commands=Role.COMMANDS in settings.roles,
+                serve_queries=Role.QUERIES in settings.roles,
+            ),
+            commands,
+            QueryResponder(transactions, decisions),
+            _CommandGrave(publisher, data),
+            rulesets.hint,
+        )
+        if Role.RELAY in settings.roles:
+            relay = OutboxRelay(transactions, control)
+        await control.start()
+        resources.push_async_callback(control.stop)
+        if relay is not None:
+            relay.start()
+            resources.push_async_callback(relay.stop)
+        if Role.FACTS in settings.roles:
+            self._facts = facts = FactLoop(
+                data,
+                Puller(data, settings.facts_stream, settings.facts_consumer, PullSettings()),
+                publisher,
+                decisions,
+                lambda: rulesets.current,
+                clock,
+                self._telemetry,
+                LoopSettings(
+                    batch_facts=settings.batch_facts,
+                    batch_bytes=settings.batch_bytes,
+                    batches_in_flight=settings.batches_in_flight,
+                    fact_bytes_max=settings.fact_bytes_max,
+                    stop_timeout_s=settings.stop_timeout_s,
+                ),
+            )
+            await facts.start()
+            resources.push_async_callback(facts.stop)
+        await self._probes.start(settings.http_host, settings.http_port)
+        resources.push_async_callback(self._probes.stop)
+        _log.info("worker_started", health_port=self._probes.port, roles=sorted(settings.roles))
+
+    def _is_alive(self) -> bool:
+        return self._facts is None or self._facts.failure is None
+
+    def _exposition(self) -> bytes:
+        if self._rulesets is not None and self._rulesets.is_loaded:
+            ruleset = self._rulesets.current
+            self._telemetry.revision, self._telemetry.rules = ruleset.revision, len(ruleset.rules)
+        return self._telemetry.exposition()
+
+    async def _ping_nats(self) -> bool:
+        if self._data is None or self._control is None or not self._data.is_connected:
+            return False
+        return await self._control.ping()
+
+    async def _ping_postgres(self) -> bool:
+        if self._pool is None:
+            return False
+        try:
+            async with asyncio.timeout(_PING_TIMEOUT_S):
+                await self._pool.fetchval("SELECT 1")
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True
+
+    async def _ping_redis(self) -> bool:
+        return self._cache is not None and await self._cache.ping()
+
+
+class _CommandGrave:
+    """DeadLetterPort on the data plane."""
+
+    def __init__(self, publisher: BatchPublisher, client: Client) -> None:
+        self._publisher = publisher
+        self._client = client
+
+    async def bury(self, subject: str, payload: bytes, found: Mapping[str, str], reason: DeadReason) -> None:
+        letter = dead_command_publication(subject, payload, found, reason, self._client.max_payload)
+        await self._publisher.publish([letter])
+
+
+@asynccontextmanager
+async def running_worker(settings: Settings) -> AsyncIterator[Worker]:
+    """Run a worker for the length of a block."""
+    worker = Worker(settings)
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.stop()
+
+
+async def _require_schema(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    found = await schema_version(pool)
+    if found != SCHEMA_VERSION:
+        state = "has no tables of ours" if found is None else f"is at version {found}"
+        raise SchemaError(
+            f"the database {state}, this worker needs version {SCHEMA_VERSION}: run 'rulestream migrate up'"
+        )
+
+
+async def _declare_topology(settings: Settings, data: Client) -> None:
+    wanted = topology.topology(settings.topology)
+    async with AsyncExitStack() as stack:
+        control = data
+        if settings.control_url != settings.nats_url.get_secret_value():
+            control = await connect(settings.control_url, "rulestream-topology", timeout_s=settings.connect_timeout_s)
+            stack.push_async_callback(control.close)
+        applied = await topology.apply(wanted, control, data)
+    for name in applied.created:
+        _log.info("topology_created", name=name)
+    for difference in applied.differences:
+        _log.warning("topology_differs", difference=str(difference))
+
+
+async def _close_pool(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+async def _close_client(client: Client) -> None:
+    if not client.is_closed:
+        await client.close()

@@ -1,0 +1,165 @@
+"""Settings from ``RULESTREAM_*`` environment variables and an optional TOML file; everything wrong is said at once.
+
+The environment goes before the file, which ``RULESTREAM_CONFIG`` names. Addresses may hold passwords: they are never
+printed or logged whole.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import ValidationError as PydanticError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from domain.errors import RulestreamError
+from streams.topology import TopologySettings
+
+
+class SettingsError(RulestreamError):
+    """Some settings are wrong; the message has a line for each."""
+
+
+class Role(StrEnum):
+    """What a worker can do; all of it by default."""
+
+    FACTS = "facts"
+    COMMANDS = "commands"
+    QUERIES = "queries"
+    RELAY = "relay"
+
+
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Everything that an operator can set. Durations are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="RULESTREAM_", extra="forbid", frozen=True)
+
+    nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
+    control_nats_url: SecretStr | None = None
+    postgres_dsn: SecretStr = SecretStr("postgresql://rulestream@127.0.0.1:5432/rulestream")
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+
+    roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(_listed)] = frozenset(Role)
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    connect_timeout_s: Annotated[float, Field(gt=0, le=300)] = 5.0
+    postgres_pool_max: Annotated[int, Field(ge=4, le=200)] = 10
+    postgres_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    redis_timeout_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    ruleset_poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    stop_timeout_s: Annotated[float, Field(gt=0, le=600)] = 25.0
+    decision_retention_s: Annotated[int, Field(gt=0)] = 30 * 24 * 3600
+
+    fact_bytes_max: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 512 * 1024
+    batch_facts: Annotated[int, Field(ge=1, le=5_000)] = 500
+    batch_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
+    batches_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
+
+    commands_stream: str = "RULES_COMMANDS"
+    events_stream: str = "RULES_EVENTS"
+    facts_stream: str = "FACTS"
+    decisions_stream: str = "DECISIONS"
+    effects_stream: str = "EFFECTS"
+    dead_letters_stream: str = "DEAD_LETTERS"
+    facts_consumer: str = "rulestream-facts"
+    commands_consumer: str = "rulestream-commands"
+    stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    stream_storage: Literal["file", "memory"] = "file"
+    stream_max_bytes: Annotated[int, Field(ge=0)] = 0
+    facts_max_age_s: Annotated[int, Field(ge=0)] = 7 * 24 * 3600
+    decisions_max_age_s: Annotated[int, Field(ge=0)] = 7 * 24 * 3600
+    duplicate_window_s: Annotated[int, Field(ge=1)] = 120
+    ack_wait_s: Annotated[int, Field(ge=1)] = 60
+    max_ack_pending: Annotated[int, Field(ge=1)] = 50_000
+
+    @property
+    def control_url(self) -> str:
+        """The control account's address; by default the data account's."""
+        return (self.control_nats_url or self.nats_url).get_secret_value()
+
+    @property
+    def topology(self) -> TopologySettings:
+        """The settings of streams and consumers."""
+        return TopologySettings(
+            commands=self.commands_stream,
+            events=self.events_stream,
+            facts=self.facts_stream,
+            decisions=self.decisions_stream,
+            effects=self.effects_stream,
+            dead_letters=self.dead_letters_stream,
+            facts_consumer=self.facts_consumer,
+            commands_consumer=self.commands_consumer,
+            replicas=self.stream_replicas,
+            storage=self.stream_storage,
+            facts_max_age_s=self.facts_max_age_s,
+            decisions_max_age_s=self.decisions_max_age_s,
+            stream_max_bytes=self.stream_max_bytes,
+            duplicate_window_s=self.duplicate_window_s,
+            ack_wait_s=self.ack_wait_s,
+            max_ack_pending=self.max_ack_pending,
+        )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, then the TOML file if one is named."""
+        del dotenv_settings, file_secret_settings
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if path := os.environ.get("RULESTREAM_CONFIG"):
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(path)))
+        return tuple(sources)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; raises SettingsError naming every setting that is wrong, and none of their values."""
+    problems: list[str] = []
+    path = os.environ.get("RULESTREAM_CONFIG")
+    if path and not Path(path).is_file():
+        raise SettingsError(f"RULESTREAM_CONFIG: no such file: {path}")
+    known = {f"RULESTREAM_{name}".upper() for name in Settings.model_fields} | {"RULESTREAM_CONFIG"}
+    problems.extend(
+        f"{name}: no such setting"
+        for name in sorted(os.environ)
+        if name.startswith("RULESTREAM_") and not name.startswith("RULESTREAM_TEST_") and name not in known
+    )
+    settings: Settings | None = None
+    try:
+        settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
+    except PydanticError as error:
+        for found in error.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in found["loc"])
+            problems.append(f"RULESTREAM_{name.upper()}: {found['msg']}")
+    except ValueError as error:  # the TOML file does not parse
+        problems.append(f"RULESTREAM_CONFIG: {error}")
+    if settings is not None and settings.facts_max_age_s:
+        needed = settings.facts_max_age_s + settings.duplicate_window_s
+        if settings.decision_retention_s <= needed:
+            problems.append(
+                "RULESTREAM_DECISION_RETENTION_S: must exceed the age limit of FACTS plus its duplicate window"
+                f" ({needed} s), or a fact could be decided twice"
+            )
+    if problems or settings is None:
+        raise SettingsError("wrong settings:\n  " + "\n  ".join(problems), problems=problems)
+    return settings

@@ -1,0 +1,1 @@
+"""What the worker does for people: commands that change rules, queries that show them."""

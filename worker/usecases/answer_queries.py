@@ -1,0 +1,180 @@
+"""The queries: get, list, ruleset, command, decision. They change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from domain.errors import (
+    ErrorCode,
+    MissingParameterError,
+    NotFoundError,
+    RulestreamError,
+    UnavailableError,
+    ValidationError,
+)
+from domain.identifiers import Actor, CommandId, RuleId
+from domain.ports import DecisionStore, RuleCriteria, StoredDecision, Transactions
+from streams.codec import decode_request
+from streams.messages.commands import ErrorBody
+from streams.messages.queries import (
+    PAYLOADS,
+    GetCommand,
+    GetDecision,
+    GetRule,
+    GetRuleset,
+    ListRules,
+    QueryAnswer,
+    QueryPayload,
+    rule_summary,
+    rule_view,
+)
+
+PAGE_SIZE_MAX: Final = 500
+PAGE_OFFSET_MAX: Final = 10_000_000
+PAGE_BYTES_MAX: Final = 512 * 1024
+
+_ENCODER: Final = msgspec.json.Encoder()
+_log = structlog.get_logger(__name__)
+
+
+class QueryResponder:
+    """QueryPort: answers, errors included, from Postgres as it stands at that moment."""
+
+    def __init__(self, transactions: Transactions, decisions: DecisionStore) -> None:
+        self._transactions = transactions
+        self._decisions = decisions
+        self._answers: dict[type[QueryPayload], Callable[[Actor, Any], Awaitable[Any]]] = {
+            GetRule: self._get_rule,
+            ListRules: self._list_rules,
+            GetRuleset: self._get_ruleset,
+            GetCommand: self._get_command,
+            GetDecision: self._get_decision,
+        }
+
+    async def handle(self, actor: Actor, verb: str, payload: bytes) -> bytes:
+        try:
+            payload_type = PAYLOADS.get(verb)
+            if payload_type is None:
+                raise NotFoundError(f"no such query: {verb[:64]}", verb=verb[:64])  # noqa: TRY301
+            result = await self._answers[payload_type](actor, decode_request(payload, payload_type))
+        except UnavailableError as error:
+            _log.warning("query_unavailable", verb=verb, service=error.service, reason=error.message)
+            return _error(ErrorCode.UNAVAILABLE, f"{error.service} is away; ask again later", {})
+        except RulestreamError as error:
+            return _error(error.code, error.message, error.details)
+        except Exception:  # noqa: BLE001  # a defect of ours is answered as such, and logged whole
+            _log.exception("query_defect", verb=verb, actor=actor.name)
+            return _error(ErrorCode.INTERNAL_ERROR, "an internal error; the worker's log has the details", {})
+        return _ENCODER.encode(QueryAnswer("ok", result=result))
+
+    async def _get_rule(self, _: Actor, query: GetRule) -> Any:
+        if query.rule_id is None and query.name is None:
+            raise MissingParameterError("ruleId or name is required", field="ruleId")
+        async with self._transactions.begin() as tx:
+            if query.rule_id is not None:
+                rule = await tx.rules.find_by_id(RuleId.parse(query.rule_id))
+            else:
+                rule = await tx.rules.find_by_name(query.name or "")
+        if rule is None:
+            raise NotFoundError(
+                "no such rule", **({"ruleId": query.rule_id} if query.rule_id else {"name": query.name})
+            )
+        return rule_view(rule)
+
+    async def _list_rules(self, _: Actor, query: ListRules) -> Any:
+        _require_page(query.page_size, query.page_offset)
+        criteria = RuleCriteria(
+            status=query.status,
+            priority=query.priority,
+            created_by=query.created_by,
+            name_contains=query.name_contains,
+            tag=query.tag,
+            page_size=query.page_size,
+            page_offset=query.page_offset,
+            sort_by=query.sort_by,
+            descending=query.sort_order == "desc",
+        )
+        async with self._transactions.begin() as tx:
+            page = await tx.rules.list_by_criteria(criteria)
+        return _page((rule_summary(rule) for rule in page.items), page.total, query.page_offset)
+
+    async def _get_ruleset(self, _: Actor, query: GetRuleset) -> Any:
+        _require_page(query.page_size, query.page_offset)
+        async with self._transactions.begin() as tx:
+            state = await tx.active_rules.state()
+            members = sorted(await tx.active_rules.members(), key=lambda member: member[0])
+            chosen = members[query.page_offset : query.page_offset + query.page_size]
+            rules = await tx.active_rules.load([(rule_id, version) for rule_id, version, _ in chosen])
+        items = (
+            {
+                "ruleId": rule.rule_id.value,
+                "name": rule.content.name,
+                "version": rule.version,
+                "priority": rule.content.priority.value,
+                "contentDigest": rule.digest.hex(),
+            }
+            for rule in sorted(rules, key=lambda rule: rule.rule_id)
+        )
+        page = _page(items, len(members), query.page_offset)
+        return {"revision": state.revision, "digest": state.digest.hex(), **page}
+
+    async def _get_command(self, actor: Actor, query: GetCommand) -> Any:
+        async with self._transactions.begin() as tx:
+            logged = await tx.commands.find(actor, CommandId(query.command_id))
+        if logged is None:
+            raise NotFoundError("no such command of this actor was decided yet", commandId=query.command_id)
+        return msgspec.Raw(logged.answer)
+
+    async def _get_decision(self, _: Actor, query: GetDecision) -> Any:
+        found: Iterable[StoredDecision]
+        if query.decision_id is not None:
+            one = await self._decisions.find(_key(query.decision_id))
+            found = [] if one is None else [one]
+        elif query.fact_id is not None:
+            found = await self._decisions.find_by_fact_id(query.fact_id)
+        else:
+            raise MissingParameterError("decisionId or factId is required", field="decisionId")
+        for decision in found:
+            return msgspec.Raw(decision.body)
+        raise NotFoundError("no such decision", decisionId=query.decision_id, factId=query.fact_id)
+
+
+def _key(decision_id: str) -> bytes:
+    try:
+        key = bytes.fromhex(decision_id)
+    except ValueError:
+        key = b""
+    if len(key) != 16:
+        raise ValidationError("decisionId is 32 hexadecimal digits", field="decisionId")
+    return key
+
+
+def _require_page(size: int, offset: int) -> None:
+    if not 1 <= size <= PAGE_SIZE_MAX:
+        raise ValidationError(f"pageSize must be 1 to {PAGE_SIZE_MAX}", field="pageSize")
+    if not 0 <= offset <= PAGE_OFFSET_MAX:
+        raise ValidationError(f"pageOffset must be 0 to {PAGE_OFFSET_MAX}", field="pageOffset")
+
+
+def _page(items: Iterable[Any], total: int, offset: int) -> dict[str, Any]:
+    """Fill a page up to its bytes; ``nextOffset`` is there while there is more."""
+    filled: list[msgspec.Raw] = []
+    size = 0
+    for item in items:
+        data = _ENCODER.encode(item)
+        size += len(data) + 1
+        if filled and size > PAGE_BYTES_MAX:
+            break
+        filled.append(msgspec.Raw(data))
+    page: dict[str, Any] = {"items": filled, "total": total}
+    if filled and offset + len(filled) < total:
+        page["nextOffset"] = offset + len(filled)
+    return page
+
+
+def _error(code: ErrorCode, message: str, details: dict[str, Any]) -> bytes:
+    return _ENCODER.encode(QueryAnswer("error", error=ErrorBody(code.value, message, details)))

@@ -1,0 +1,168 @@
+"""The commands on rules: create, update, submit, approve, reject, activate, deactivate.
+
+Each is a function of the transaction, the payload and who asks when; it changes the aggregate and saves it. What is
+common to all (deciding once, events, the answer) is ``decide_commands``'s part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from domain.decisions.order import require_no_conflict
+from domain.decisions.ruleset import ActiveRule, bind
+from domain.errors import BusinessError, NotFoundError, ValidationError
+from domain.identifiers import Actor, CommandId, RuleId
+from domain.language import compile_rule
+from domain.ports import DslCompiler, RulesetSource, Transaction
+from domain.rules.content import RuleContent, format_moment
+from domain.rules.rule import Rule
+from streams.messages.commands import (
+    ActivateRule,
+    ApproveRule,
+    CommandPayload,
+    CreateRule,
+    DeactivateRule,
+    RejectRule,
+    SubmitRule,
+    UpdateRule,
+)
+
+REASON_LENGTH_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks, under which id, and when."""
+
+    actor: Actor
+    command_id: CommandId
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What use cases need beside the transaction."""
+
+    compiler: DslCompiler
+    rulesets: RulesetSource
+
+
+UseCase = Callable[[Transaction, Any, Request, Tools], Awaitable[Rule]]
+
+
+async def create_rule(tx: Transaction, payload: CreateRule, request: Request, tools: Tools) -> Rule:
+    """Make a new rule in DRAFT; its name must be free and its DSL right."""
+    content = RuleContent.checked(**msgspec.structs.asdict(payload))
+    await tools.compiler.check(content.dsl_content)
+    if await tx.rules.exists_by_name(content.name):
+        raise BusinessError("rule name already exists", name=content.name)
+    rule_id = RuleId.for_command(request.actor, request.command_id)
+    rule = Rule.create(rule_id, content, request.actor, request.now)
+    await tx.rules.save(rule)
+    return rule
+
+
+async def update_rule(tx: Transaction, payload: UpdateRule, request: Request, tools: Tools) -> Rule:
+    """Begin a new version with the fields that are given; the others keep their value."""
+    rule = await _existing(tx, payload.rule_id)
+    changes = {
+        name: value
+        for name, value in msgspec.structs.asdict(payload).items()
+        if name not in {"rule_id", "expected_version"} and value is not msgspec.UNSET
+    }
+    if not changes:
+        raise ValidationError("an update changes at least one field", field="name")
+    content = RuleContent.checked(**{**_fields(rule.content), **changes})
+    rule.update(content, payload.expected_version, request.actor, request.now)
+    await tools.compiler.check(content.dsl_content)
+    await tx.rules.save(rule)
+    return rule
+
+
+async def submit_rule(tx: Transaction, payload: SubmitRule, request: Request, _: Tools) -> Rule:
+    """Ask for approval."""
+    rule = await _existing(tx, payload.rule_id)
+    rule.submit(payload.expected_version, request.actor, request.now)
+    await tx.rules.save(rule)
+    return rule
+
+
+async def approve_rule(tx: Transaction, payload: ApproveRule, request: Request, _: Tools) -> Rule:
+    """Approve exactly the expected version, by someone who did not write it."""
+    _require_short("comment", payload.comment)
+    rule = await _existing(tx, payload.rule_id)
+    rule.approve(payload.expected_version, payload.comment, request.actor, request.now)
+    await tx.rules.save(rule)
+    return rule
+
+
+async def reject_rule(tx: Transaction, payload: RejectRule, request: Request, _: Tools) -> Rule:
+    """Send a version back to DRAFT, with a reason."""
+    if not payload.reason.strip():
+        raise ValidationError("a rejection needs a reason", field="reason")
+    _require_short("reason", payload.reason)
+    rule = await _existing(tx, payload.rule_id)
+    rule.reject(payload.reason, request.actor, request.now)
+    await tx.rules.save(rule)
+    return rule
+
+
+async def activate_rule(tx: Transaction, payload: ActivateRule, request: Request, tools: Tools) -> Rule:
+    """Let the latest version decide, if it can stand beside the rules that decide now."""
+    state = await tx.active_rules.lock()
+    rule = await _existing(tx, payload.rule_id)
+    rule.activate(request.actor, request.now)
+    candidate = ActiveRule(rule.id, rule.version, rule.content)
+    company = await tools.rulesets.snapshot(state, tx.active_rules)
+    require_no_conflict(bind(candidate, candidate.digest, compile_rule), company.rules)
+    await tx.rules.save(rule)
+    return rule
+
+
+async def deactivate_rule(tx: Transaction, payload: DeactivateRule, request: Request, _: Tools) -> Rule:
+    """Stop a rule from deciding, at once."""
+    await tx.active_rules.lock()
+    rule = await _existing(tx, payload.rule_id)
+    rule.deactivate(request.actor, request.now)
+    await tx.rules.save(rule)
+    return rule
+
+
+USE_CASES: Final[dict[type[CommandPayload], UseCase]] = {
+    CreateRule: create_rule,
+    UpdateRule: update_rule,
+    SubmitRule: submit_rule,
+    ApproveRule: approve_rule,
+    RejectRule: reject_rule,
+    ActivateRule: activate_rule,
+    DeactivateRule: deactivate_rule,
+}
+
+
+async def _existing(tx: Transaction, text: str) -> Rule:
+    rule = await tx.rules.find_by_id(RuleId.parse(text))
+    if rule is None:
+        raise NotFoundError("no such rule", ruleId=text)
+    return rule
+
+
+def _fields(content: RuleContent) -> dict[str, Any]:
+    return {
+        "name": content.name,
+        "dsl_content": content.dsl_content,
+        "priority": content.priority.value,
+        "description": content.description,
+        "tags": content.tags,
+        "effective_from": None if content.effective_from is None else format_moment(content.effective_from),
+        "effective_until": None if content.effective_until is None else format_moment(content.effective_until),
+    }
+
+
+def _require_short(field: str, text: str | None) -> None:
+    if text is not None and len(text) > REASON_LENGTH_MAX:
+        raise ValidationError(f"{field} cannot exceed {REASON_LENGTH_MAX} characters", field=field)
