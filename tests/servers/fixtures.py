@@ -9,9 +9,13 @@ None of the fixtures belongs to an event loop: a test may run in any.
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -111,3 +115,14 @@ def redis_url(servers: Servers) -> str:
     """Give the URL of an empty Valkey."""
     run_apart(operations.flush(servers.redis_url))
     return servers.redis_url
+
+
+@pytest.fixture
+def free_folder() -> Iterator[Path]:
+    """Give a folder that every user can reach and, as root, that an ordinary user owns."""
+    folder = Path(tempfile.mkdtemp(prefix="rulestream-test-"))
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    yield folder
+    shutil.rmtree(folder)

@@ -89,8 +89,11 @@ class DataFolder:
     def close(self) -> None:
         """Unlock the folder; a temporary one is removed. Idempotent."""
         path, self._path = self._path, None
-        if path is not None and self.temporary:
-            shutil.rmtree(path, ignore_errors=True)
+        if path is not None:
+            # A program that was killed may hold the lock a moment longer: without an owner, the next stack waits.
+            os.ftruncate(self._lock_fd, 0)
+            if self.temporary:
+                shutil.rmtree(path, ignore_errors=True)
         self._unlock()
 
     async def _lock(self, path: Path) -> None:

@@ -13,11 +13,13 @@ others, and is no superuser, so that nothing of the server's user is at its disp
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,7 +30,7 @@ from worker.embedded.accounts import Account, postgres_account
 from worker.embedded.errors import EmbeddedServerError
 from worker.embedded.folder import DataFolder
 from worker.embedded.ports import HOST
-from worker.embedded.process import Command, StopSteps, server_environment
+from worker.embedded.process import LOG_TAIL_LINES, Command, StopSteps, server_environment, until
 from worker.embedded.server import EmbeddedServer
 
 ROLE = "rulestream"
@@ -189,35 +191,42 @@ class PostgresServer(EmbeddedServer):
         pid_file.unlink(missing_ok=True)
 
     async def _run(self, data: Path, program: str, *arguments: str, stdin: str = "") -> None:
-        """Run one of Postgres's programs in its data folder, as its user, to the end."""
+        """Run one of Postgres's programs in its data folder, as its user, to the end; killed where we are cancelled."""
         account = self._account
-
-        def run() -> subprocess.CompletedProcess[bytes]:
-            return subprocess.run(
-                [self._programs / program, *arguments],
-                cwd=data,
-                user=account.uid if account else None,
-                group=account.gid if account else None,
-                extra_groups=[] if account else None,
-                pass_fds=(self._folder.lock_fd,),
-                env=server_environment(),
-                input=stdin.encode(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=_SETUP_WAIT_S,
-                umask=0o077,
-                check=False,
-            )
-
-        try:
-            ended = await asyncio.to_thread(run)
-        except (OSError, subprocess.SubprocessError) as error:
-            raise EmbeddedServerError(self.name, f"{program} could not be run: {error}") from error
+        with tempfile.TemporaryFile() as output:
+            try:
+                process = subprocess.Popen(  # noqa: ASYNC220 - milliseconds; nothing here belongs to an event loop
+                    [self._programs / program, *arguments],
+                    cwd=data,
+                    user=account.uid if account else None,
+                    group=account.gid if account else None,
+                    extra_groups=[] if account else None,
+                    pass_fds=(self._folder.lock_fd,),
+                    env=server_environment(),
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    umask=0o077,
+                    start_new_session=True,
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                raise EmbeddedServerError(self.name, f"{program} could not be run: {error}") from error
+            try:
+                assert process.stdin is not None
+                with contextlib.suppress(BrokenPipeError), process.stdin:
+                    process.stdin.write(stdin.encode())
+                if not await until(lambda: process.poll() is not None, _SETUP_WAIT_S):
+                    raise EmbeddedServerError(self.name, f"{program} did not end within {_SETUP_WAIT_S:.0f} s")
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)  # with the programs that it started
+                    process.wait()
+            output.seek(0)
+            said = output.read().decode(errors="replace")
         # In single-user mode a failed statement does not fail the program.
-        output = ended.stdout.decode(errors="replace")
-        if ended.returncode != 0 or "ERROR:" in output:
-            tail = "\n".join(output.splitlines()[-12:])
-            raise EmbeddedServerError(self.name, f"{program} failed with exit status {ended.returncode}", tail)
+        if process.returncode != 0 or "ERROR:" in said:
+            tail = "\n".join(said.splitlines()[-LOG_TAIL_LINES:])
+            raise EmbeddedServerError(self.name, f"{program} failed with exit status {process.returncode}", tail)
 
     def _command(self, port: int) -> Command:
         settings = SETTINGS | {"port": str(port)}

@@ -99,7 +99,7 @@ class ServerProcess:
             answer.extend(stdout.read() or b"")
             return ended or answer.endswith(b"\n")
 
-        if not await _until(answered, LAUNCH_WAIT_S):
+        if not await until(answered, LAUNCH_WAIT_S):
             raise TimeoutError(f"no answer within {LAUNCH_WAIT_S:.0f} s")
         return int(answer or b"0")
 
@@ -145,7 +145,7 @@ class ServerProcess:
     async def freeze(self) -> None:
         """Stop the server and its children from running (SIGSTOP), and wait until they do."""
         guard.send_to_tree(self.pid, signal.SIGSTOP)
-        await _until(lambda: all(map(_frozen, [self.pid, *guard.children_of(self.pid)])), _FREEZE_WAIT_S)
+        await until(lambda: all(map(_frozen, [self.pid, *guard.children_of(self.pid)])), _FREEZE_WAIT_S)
 
     async def thaw(self) -> None:
         """Let a frozen server and its children run again (SIGCONT)."""
@@ -153,7 +153,7 @@ class ServerProcess:
 
     async def _ended(self, bound_s: float) -> None:
         try:
-            await _until(lambda: self._popen.poll() is not None, bound_s)
+            await until(lambda: self._popen.poll() is not None, bound_s)
         finally:
             self._abandon()
 
@@ -202,7 +202,7 @@ def _spawn(command: Command) -> tuple[subprocess.Popen[bytes], int]:
     return popen, log_offset
 
 
-async def _until(condition: Callable[[], bool], bound_s: float) -> bool:
+async def until(condition: Callable[[], bool], bound_s: float) -> bool:
     """Wait for a condition of the outside world, which nothing announces; False where the bound ends first."""
     deadline = time.monotonic() + bound_s
     while not condition():

@@ -7,6 +7,7 @@ For development, demonstrations and tests. The servers are children of this proc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -76,14 +77,29 @@ class EmbeddedStack:
         return self.addresses
 
     async def stop(self) -> None:
-        """Stop the bus, the database and the cache, in this order, each within its own bound. Idempotent."""
-        try:
-            for server in self._servers():
-                await server.stop()
-        finally:
+        """Stop the bus, the database and the cache, in this order, each within its own bound. Idempotent.
+
+        A cancellation is put off until all is stopped, half a minute at most where servers hang: a stack that is half
+        stopped would be of no use to anybody.
+        """
+        stopping = asyncio.ensure_future(self._stop())
+        cancelled: asyncio.CancelledError | None = None
+        while not stopping.done():
+            try:
+                await asyncio.shield(stopping)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        stopping.result()
+
+    async def _stop(self) -> None:
+        async with contextlib.AsyncExitStack() as rest:  # runs them all, in reverse, whatever one of them raises
             if self._open:
                 self._open = False
-                await asyncio.to_thread(self._folder.close)
+                rest.push_async_callback(asyncio.to_thread, self._folder.close)
+            for server in reversed(self._servers()):
+                rest.push_async_callback(server.stop)
 
     def _servers(self) -> tuple[EmbeddedServer, ...]:
         return (self.nats, self.postgres, self.valkey)

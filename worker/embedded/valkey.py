@@ -58,7 +58,8 @@ class ValkeyServer(EmbeddedServer):
             if not length.startswith(b"$"):
                 return False
             info = await reader.readexactly(int(length[1:]))
-            return f"process_id:{self.pid}\r\n".encode() in info
+            process = self._process
+            return process is not None and f"process_id:{process.pid}\r\n".encode() in info
         except ValueError:
             return False
         finally:
