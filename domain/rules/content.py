@@ -21,7 +21,8 @@ TAGS_MAX: Final = 20
 TAG_LENGTH_MAX: Final = 50
 
 _RFC3339: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.(?P<fraction>\d+))?(?:[Zz]|[+-]\d{2}:\d{2})\Z"
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.(?P<fraction>\d+))?(?:[Zz]|[+-]\d{2}:\d{2})\Z",
+    re.ASCII,
 )
 
 
@@ -91,6 +92,9 @@ class RuleContent:
         if len(text) > DESCRIPTION_LENGTH_MAX:
             message = f"rule description cannot exceed {DESCRIPTION_LENGTH_MAX} characters"
             problems.append(FieldProblem("description-too-long", "description", message))
+        elif not _storable(text):
+            message = "rule description cannot hold NUL or lone surrogates"
+            problems.append(FieldProblem("description-not-text", "description", message))
         labels = tuple(dict.fromkeys(tags or ()))
         problems.extend(_tag_problems(labels))
         moments: list[datetime | None] = []
@@ -166,9 +170,11 @@ def _name_problems(name: str) -> list[FieldProblem]:
 
 
 def _dsl_problems(dsl_content: str) -> list[FieldProblem]:
-    if dsl_content.strip():
-        return []
-    return [FieldProblem("dsl-empty", "dslContent", "DSL content cannot be empty")]
+    if not dsl_content.strip():
+        return [FieldProblem("dsl-empty", "dslContent", "DSL content cannot be empty")]
+    if not _storable(dsl_content):
+        return [FieldProblem("dsl-not-text", "dslContent", "DSL content cannot hold NUL or lone surrogates")]
+    return []
 
 
 def _tag_problems(tags: tuple[str, ...]) -> list[FieldProblem]:
@@ -179,6 +185,11 @@ def _tag_problems(tags: tuple[str, ...]) -> list[FieldProblem]:
         for tag in tags
         if not 1 <= len(tag) <= TAG_LENGTH_MAX or not _printable(tag)
     ][:1]
+
+
+def _storable(text: str) -> bool:
+    """Say whether text is what Postgres takes for text."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 def _printable(text: str) -> bool:
