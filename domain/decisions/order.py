@@ -8,6 +8,7 @@ before every rule of a lower priority class. Among what is free to go, the highe
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -66,7 +67,7 @@ def require_no_conflict(newcomer: BoundRule, others: Iterable[BoundRule]) -> Non
     if newcomer.compiled.decision_reads or any(rule.compiled.decision_reads for rule in company):
         _, cyclic = _topological([*company, newcomer])
         if cyclic:
-            names = [rule.name for rule in cyclic]
+            names = [rule.name for rule in _without_followers_of_cycles(cyclic)]
             raise BusinessError(f"cycle: {' -> '.join(names[:10])} depend on each other's decision", rules=names[:100])
 
 
@@ -98,25 +99,11 @@ def _clash(kind: object, path: Path, other_kind: object, other_path: Path) -> st
 
 
 def _topological(rules: Sequence[BoundRule]) -> tuple[list[BoundRule], list[BoundRule]]:
-    followers: dict[int, set[int]] = {index: set() for index in range(len(rules))}
+    """Return the rules in order, and those that come after a cycle or are on one, by priority and name."""
+    followers = _followers(rules)
     waiting = [0] * len(rules)
-
-    def add_edge(first: int, then: int) -> None:
-        if then not in followers[first]:
-            followers[first].add(then)
-            waiting[then] += 1
-
-    for reader, rule in enumerate(rules):
-        for read in rule.compiled.decision_reads:
-            for writer, other in enumerate(rules):
-                if any(touches(read, write.path) for write in other.compiled.writes) and _can_meet(rule, other):
-                    add_edge(writer, reader)
-    for stopper, rule in enumerate(rules):
-        if rule.compiled.may_stop:
-            for lower, other in enumerate(rules):
-                if other.priority.rank > rule.priority.rank and _can_meet(rule, other):
-                    add_edge(stopper, lower)
-
+    for then in itertools.chain.from_iterable(followers):
+        waiting[then] += 1
     ready = [(rule.sort_key, index) for index, rule in enumerate(rules) if waiting[index] == 0]
     heapq.heapify(ready)
     ordered: list[BoundRule] = []
@@ -131,6 +118,31 @@ def _topological(rules: Sequence[BoundRule]) -> tuple[list[BoundRule], list[Boun
                 heapq.heappush(ready, (rules[follower].sort_key, follower))
     cyclic = sorted((rule for index, rule in enumerate(rules) if index not in placed), key=lambda rule: rule.sort_key)
     return ordered, cyclic
+
+
+def _followers(rules: Sequence[BoundRule]) -> list[set[int]]:
+    """Return, for each rule by its index, the rules that must come after it."""
+    followers: list[set[int]] = [set() for _ in rules]
+    for reader, rule in enumerate(rules):
+        for read in rule.compiled.decision_reads:
+            for writer, other in enumerate(rules):
+                if any(touches(read, write.path) for write in other.compiled.writes) and _can_meet(rule, other):
+                    followers[writer].add(reader)
+    for stopper, rule in enumerate(rules):
+        if rule.compiled.may_stop:
+            for lower, other in enumerate(rules):
+                if other.priority.rank > rule.priority.rank and _can_meet(rule, other):
+                    followers[stopper].add(lower)
+    return followers
+
+
+def _without_followers_of_cycles(rules: Sequence[BoundRule]) -> list[BoundRule]:
+    """Return, of rules that are on a cycle or come after one, those that some other of them must come after."""
+    followers = _followers(rules)
+    kept = set(range(len(rules)))
+    while last := {index for index in kept if not followers[index] & kept}:
+        kept -= last
+    return [rules[index] for index in sorted(kept)]
 
 
 def _can_meet(rule: BoundRule, other: BoundRule) -> bool:

@@ -1,0 +1,72 @@
+"""Merging: the first ``set`` wins, ``add`` sums, ``append`` keeps the order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.decisions.merge import Merge
+from domain.language import MergeKind, Timestamp
+from tests.fakes.handmade import path
+
+
+def merged(*contributions: tuple[str, str, Any]) -> Merge:
+    merge = Merge()
+    for number, (kind, at, value) in enumerate(contributions):
+        merge.contribute(MergeKind(kind), path(at), value, number)
+    return merge
+
+
+CASES: list[tuple[str, list[tuple[str, str, Any]], dict[str, Any]]] = [
+    ("nothing", [], {}),
+    ("the first to set a path wins", [("set", "a", 1), ("set", "a", 2)], {"a": 1}),
+    ("null is a value", [("set", "a", None), ("set", "a", 2)], {"a": None}),
+    ("paths nest", [("set", "a.b", 1), ("set", "a.c.d", 2), ("set", "e", 3)], {"a": {"b": 1, "c": {"d": 2}}, "e": 3}),
+    ("add sums", [("add", "a", 1), ("add", "a", 2), ("add", "a", 0.5)], {"a": 3.5}),
+    ("one term is its own sum", [("add", "a", -7)], {"a": -7}),
+    (
+        "append keeps the order",
+        [("append", "a", "x"), ("append", "a", "y"), ("append", "a", "x")],
+        {"a": ["x", "y", "x"]},
+    ),
+    ("append nests lists", [("append", "a", [1]), ("append", "a", [2])], {"a": [[1], [2]]}),
+    ("another kind on a path is ignored", [("set", "a", 1), ("add", "a", 2), ("append", "a", 3)], {"a": 1}),
+    ("a set after an add is ignored", [("add", "a", 1), ("set", "a", 9), ("add", "a", 2)], {"a": 3}),
+    ("a path below a value is ignored", [("set", "a", 1), ("set", "a.b", 2)], {"a": 1}),
+    ("a path below a map value is ignored too", [("set", "a", {"x": 1}), ("set", "a.b", 2)], {"a": {"x": 1}}),
+    ("a path above a value is ignored", [("set", "a.b", 2), ("set", "a", 1)], {"a": {"b": 2}}),
+    ("a path below null is ignored", [("set", "a", None), ("set", "a.b", 2)], {"a": None}),
+]
+
+
+@pytest.mark.parametrize(("contributions", "output"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_contributions_merge(contributions: list[tuple[str, str, Any]], output: dict[str, Any]) -> None:
+    assert merged(*contributions).output() == output
+
+
+def test_a_term_that_does_not_add_is_left_out_and_its_contributor_named_and_the_others_count() -> None:
+    merge = merged(("add", "a", 1), ("add", "a", "text"), ("add", "a", 2), ("add", "a", True))
+    assert merge.output() == {"a": 3}
+    assert [one.contributor for one in merge.left_out] == [1, 3]
+    assert all(one.code and one.message for one in merge.left_out)
+
+
+def test_merging_does_not_write_into_a_rules_own_value() -> None:
+    value = {"x": 1}
+    merge = merged(("set", "a", value), ("set", "a.b", 2))
+    merge.nested()
+    merge.output()
+    assert value == {"x": 1}
+
+
+def test_rules_see_values_as_they_are_and_the_output_has_their_json_forms() -> None:
+    moment = Timestamp(0)
+    merge = merged(("set", "at", moment), ("append", "all.at", moment))
+    assert merge.nested() == {"at": moment, "all": {"at": [moment]}}
+    assert merge.output() == {"at": "1970-01-01T00:00:00Z", "all": {"at": ["1970-01-01T00:00:00Z"]}}
+
+
+def test_a_value_without_a_json_form_is_refused() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        merged(("set", "a", float("nan"))).output()
