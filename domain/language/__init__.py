@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+from domain.language.addition import add_values
+from domain.language.expression import CompiledExpression, compile_expression
+from domain.language.outcome import AdditionError, FactContext, MergeKind, Outcome, Path, RuleFault, Write
 from domain.language.problems import InvalidRuleError, Problem, render_problem
-from domain.language.rule import (
-    AdditionError,
-    CompiledRule,
-    FactContext,
-    MergeKind,
-    Outcome,
-    Path,
-    RuleFault,
-    Write,
-    add_values,
-    check_rule,
-    compile_rule,
-)
+from domain.language.rule import CompiledRule, check_rule, compile_rule
 from domain.language.values import Timestamp, parse_timestamp, timestamp_from_ns, timestamp_to_text, to_json
 
 __all__ = [
     "AdditionError",
+    "CompiledExpression",
     "CompiledRule",
     "FactContext",
     "InvalidRuleError",
@@ -32,6 +24,7 @@ __all__ = [
     "Write",
     "add_values",
     "check_rule",
+    "compile_expression",
     "compile_rule",
     "parse_timestamp",
     "render_problem",

@@ -155,6 +155,34 @@ def keys_of(mapping: dict[Any, Any]) -> Iterator[Any]:
     return iter(mapping)
 
 
+_TYPE_NAMES: Final[dict[type, str]] = {
+    type(None): "null_type",
+    bool: "bool",
+    int: "int",
+    Uint: "uint",
+    float: "double",
+    str: "string",
+    bytes: "bytes",
+    list: "list",
+    dict: "map",
+    KeyedMap: "map",
+    Timestamp: "google.protobuf.Timestamp",
+    Duration: "google.protobuf.Duration",
+    TypeValue: "type",
+    OptionalValue: "optional_type",
+    Decimal: "decimal",
+    Money: "money",
+    Email: "email",
+}
+
+
+def type_name(value: Any) -> str:
+    """Return the name of a value's type, as ``type(x)`` gives it."""
+    if type(value) is int and value > INT_MAX:
+        return "uint"
+    return _TYPE_NAMES.get(type(value)) or str(getattr(type(value), "type_name", "dyn"))
+
+
 def timestamp_from_ns(ns: int) -> Timestamp:
     """Return the moment ``ns`` nanoseconds after 1970-01-01T00:00:00Z; ValueError outside years 1 to 9999."""
     if not TIMESTAMP_MIN_NS <= ns <= TIMESTAMP_MAX_NS:

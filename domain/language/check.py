@@ -1,0 +1,565 @@
+"""From the syntax tree to the plan: names, arity and types are checked, and every problem is told."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from domain.language import macros, tree
+from domain.language.faults import Fault, strict
+from domain.language.library import operators
+from domain.language.library.catalogue import FUNCTIONS, MACROS, TYPE_NAMES
+from domain.language.limits import NESTING_MAX
+from domain.language.plan import (
+    Choose,
+    Const,
+    Failure,
+    Has,
+    Invoke,
+    Logic,
+    MakeList,
+    MakeMap,
+    Part,
+    Select,
+    Variable,
+)
+from domain.language.problems import Problem
+from domain.language.syntax import is_int_literal_in_range, reserved_hint
+from domain.language.tokens import RESERVED, Positions
+from domain.language.types import (
+    BOOL,
+    DYN,
+    JSON,
+    NUMBERS,
+    OPTIONAL,
+    STRING,
+    TIMESTAMP,
+    TYPE,
+    UNKNOWN,
+    Signature,
+    Type,
+    accepts,
+    bind,
+    join,
+    list_of,
+    map_of,
+    may_be,
+    type_of_constant,
+)
+
+PAYLOAD: Final = map_of(STRING, JSON)
+_FACT_FIELDS: Final = {"id": STRING, "type": STRING, "time": TIMESTAMP}
+RESERVED_ROOTS: Final = frozenset({"payload", "fact", "decision"})
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a name in scope stands for."""
+
+    variable: str
+    type: Type
+    tainted: bool
+
+
+@lru_cache(maxsize=8192)
+def resolve(name: str, method: bool, types: tuple[Type, ...]) -> tuple[bool, Type | None]:
+    """Return whether a function has overloads of this form and number, and their joint result; None when none fit."""
+    arity = len(types)
+    candidates = [
+        signature
+        for signature in FUNCTIONS[name].signatures
+        if signature.method == method and len(signature.parameters) == arity
+    ]
+    fitting = [
+        bind(signature, list(types)) for signature in candidates if all(map(accepts, signature.parameters, types))
+    ]
+    return bool(candidates), join(fitting) if fitting else None
+
+
+class Checker:
+    """Checks the expressions of one rule. With ``lenient``, what is wrong fails when it runs and not before."""
+
+    def __init__(self, positions: Positions, problems: list[Problem], *, lenient: bool = False) -> None:
+        self.positions = positions
+        self.problems = problems
+        self.lenient = lenient
+        self.scope: dict[str, Binding] = {}
+        self.decision_reads: dict[tuple[str, ...], None] = {}
+        self.depth = 0
+        self.loops = 0
+        self._reading = False
+        self._variables = 0
+
+    # Problems
+
+    def tell(self, code: str, message: str, span: tree.Span, hint: str | None = None) -> None:
+        """Add an error."""
+        self.problems.append(self.positions.problem(code, message, span, hint))
+
+    def refuse(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> Part:
+        """Tell a problem; the part that stands for it can be of any type, so that it causes no further ones."""
+        if not self.lenient:
+            self.tell(code, message, node.mark, hint)
+        return Failure(node.span, node.mark, DYN, True, code, message)
+
+    # Names
+
+    def fresh(self) -> str:
+        """Return a new variable for compiled code."""
+        self._variables += 1
+        return f"v{self._variables}"
+
+    def check(self, node: tree.Node) -> Part:
+        """Check an expression."""
+        if self.depth > NESTING_MAX:
+            if not any(problem.code == "too-deep" for problem in self.problems):
+                self.tell("too-deep", f"expressions are nested more than {NESTING_MAX} deep", node.mark)
+            return Failure(node.span, node.mark, DYN, True, "too-deep", "too deep")
+        self.depth += 1
+        try:
+            return self._CHECKS[type(node)](self, node)
+        finally:
+            self.depth -= 1
+
+    def _literal(self, node: tree.Literal) -> Part:
+        if type(node.value) is int and not is_int_literal_in_range(node.value):
+            # Never lenient: such a text is no CEL.
+            self.tell("number-range", "the number is beyond 64 bits", node.mark)
+        return Const(node.span, node.mark, type_of_constant(node.value), False, node.value)
+
+    def _parameter(self, node: tree.Parameter) -> Part:
+        return self.refuse(node, "template-parameter", f"`${{{node.name}}}` has no value: this is not a template")
+
+    def _name(self, node: tree.Name) -> Part:
+        found = self.lookup(node)
+        if found is not None:
+            return found
+        if node.name in RESERVED:
+            return self.refuse(node, "reserved", f"`{node.name}` is reserved", reserved_hint(node.name))
+        return self.unbound(node)
+
+    def lookup(self, node: tree.Name) -> Part | None:
+        """Return what a name stands for, but for the fact's own fields."""
+        name = node.name
+        if not node.rooted:
+            binding = self.scope.get(name)
+            if binding is not None:
+                return Variable(node.span, node.mark, binding.type, binding.tainted, binding.variable)
+        if name in TYPE_NAMES:
+            return Const(node.span, node.mark, TYPE, False, TYPE_NAMES[name])
+        if name == "payload":
+            return Variable(node.span, node.mark, PAYLOAD, True, "payload")
+        if name == "decision":
+            self._read(())
+            return Variable(node.span, node.mark, DYN, False, "decision")
+        if name == "fact":
+            return self.refuse(node, "unknown-field", "`fact` has `id`, `type` and `time`", "write `fact.id`")
+        return None
+
+    def unbound(self, node: tree.Name) -> Part:
+        """Return a field of the fact."""
+        return Select(node.span, node.mark, JSON, True, self.payload(node), node.name, False)
+
+    def payload(self, node: tree.Node) -> Part:
+        """Return the whole fact."""
+        return Variable(node.span, node.mark, PAYLOAD, True, "payload")
+
+    def _read(self, path: tuple[str, ...]) -> None:
+        if not self._reading:
+            self.decision_reads[path] = None
+
+    def _decision_path(self, node: tree.Node) -> tuple[str, ...] | None:
+        """Return the path below ``decision`` that an expression reads, up to its first computed key."""
+        steps: list[str] = []
+        while True:
+            if isinstance(node, tree.Member):
+                steps.append(node.field)
+                node = node.operand
+            elif isinstance(node, tree.Index):
+                if isinstance(node.key, tree.Literal) and type(node.key.value) is str:
+                    steps.append(node.key.value)
+                else:
+                    steps.clear()
+                node = node.operand
+            elif isinstance(node, tree.Name) and node.name == "decision" and node.name not in self.scope:
+                return tuple(reversed(steps))
+            else:
+                return None
+
+    def _qualified(self, node: tree.Node) -> str | None:
+        """Return a dotted name, when that is all an expression is and its first name is no variable."""
+        names: list[str] = []
+        while isinstance(node, tree.Member) and not node.optional and len(names) < 8:
+            names.append(node.field)
+            node = node.operand
+        if not isinstance(node, tree.Name) or (node.name in self.scope and not node.rooted):
+            return None
+        return ".".join([node.name, *reversed(names)])
+
+    # Members and elements
+
+    def _within_decision(self, node: tree.Node, operand: tree.Node) -> Part:
+        if self._reading or self._decision_path(node) is None:
+            return self.check(operand)
+        self._read(self._decision_path(node) or ())
+        self._reading = True
+        try:
+            return self.check(operand)
+        finally:
+            self._reading = False
+
+    def _member(self, node: tree.Member) -> Part:
+        special = self.special_member(node)
+        if special is not None:
+            return special
+        operand = self._within_decision(node, node.operand)
+        return self.select(node, operand)
+
+    def special_member(self, node: tree.Member) -> Part | None:
+        """Return what a dotted name stands for when it is not a field of what stands before the dot."""
+        operand = node.operand
+        if isinstance(operand, tree.Name) and operand.name == "fact" and "fact" not in self.scope:
+            kind = _FACT_FIELDS.get(node.field)
+            if kind is None:
+                return self.refuse(node, "unknown-field", f"`fact` has no `{node.field}`", "it has id, type and time")
+            variable = Variable(node.span, node.mark, kind, True, f"fact.{node.field}")
+            if node.optional:
+                return self.refuse(node, "unknown-field", "`fact` is not a map", f"write `fact.{node.field}`")
+            return variable
+        if node.field in {"Timestamp", "Duration", "IP", "CIDR"}:
+            name = self._qualified(node)
+            if name in TYPE_NAMES:
+                return Const(node.span, node.span, TYPE, False, TYPE_NAMES[name])
+        return None
+
+    def select(self, node: tree.Member, operand: Part) -> Part:
+        """Select a field of a checked operand."""
+        kind = operand.type.kind
+        if kind not in UNKNOWN and kind not in {"map", "optional"}:
+            return self._no_members(node, node.operand, operand, f"has no field `{node.field}`")
+        if node.optional:
+            result = Type("optional", (self._field_type(operand.type),))
+        elif kind == "optional":
+            result = OPTIONAL
+        else:
+            result = self._field_type(operand.type)
+        return Select(node.span, node.mark, result, operand.tainted, operand, node.field, node.optional)
+
+    def _field_type(self, type_: Type) -> Type:
+        if type_.kind == "map":
+            return type_.parameters[1]
+        return JSON if type_.kind == "json" else DYN
+
+    def _no_members(self, node: tree.Node, written: tree.Node, operand: Part, message: str) -> Part:
+        if isinstance(operand, Const) and operand.type == TYPE and isinstance(written, tree.Name):
+            return self.refuse(
+                written,
+                "type-name",
+                f"`{written.name}` is a type here",
+                f"the fact's field is written `payload.{written.name}`",
+            )
+        return self.refuse(node, "no-field", f"a value of type {operand.type} {message}")
+
+    def _index(self, node: tree.Index) -> Part:
+        operand = self._within_decision(node, node.operand)
+        reading, self._reading = self._reading, False
+        key = self.check(node.key)
+        self._reading = reading
+        if isinstance(key, Const) and type(key.value) is int and key.value < 0 and may_be(operand.type, "list"):
+            self.tell("negative-index", "a list has no negative index", key.mark, "the last is `x[size(x) - 1]`")
+        if node.optional:
+            item = self.result("[]", False, (operand, key))
+            call = operators.optional_index
+            return self.invoke(node, "[?]", call, (operand, key), Type("optional", (item or DYN,)))
+        return self.apply(node, "[]", (operand, key), written=(node.operand, node.key))
+
+    # Functions and operators
+
+    def result(self, name: str, method: bool, arguments: tuple[Part, ...]) -> Type | None:
+        """Return the type of a call's result, None when no overload fits."""
+        return resolve(name, method, tuple(argument.type for argument in arguments))[1]
+
+    def invoke(
+        self, node: tree.Node, name: str, call: Callable[..., Any], arguments: tuple[Part, ...], result: Type
+    ) -> Part:
+        """Make a call; without fact data, an overload that is lacking is a fault."""
+        tainted = any(argument.tainted for argument in arguments)
+        if not tainted:
+            call = strict(call)
+            if all(isinstance(argument, Const) for argument in arguments):
+                try:
+                    value = call(*(argument.value for argument in arguments if isinstance(argument, Const)))
+                except (Fault, KeyError, TypeError):
+                    pass  # it fails when it runs, where it may be absorbed
+                else:
+                    return Const(node.span, node.mark, result, False, value)
+        return Invoke(node.span, node.mark, result, tainted, name, call, arguments)
+
+    def apply(
+        self,
+        node: tree.Node,
+        name: str,
+        arguments: tuple[Part, ...],
+        *,
+        method: bool = False,
+        written: tuple[tree.Node, ...] = (),
+    ) -> Part:
+        """Check a call of a known function and make it."""
+        function = FUNCTIONS[name]
+        known, result = resolve(name, method, tuple(argument.type for argument in arguments))
+        if not known:
+            return self._wrong_form(node, name, arguments, method=method)
+        if result is None:
+            for argument, source in zip(arguments, written, strict=False):
+                if isinstance(argument, Const) and argument.type == TYPE and isinstance(source, tree.Name):
+                    return self._no_members(node, source, argument, "")
+            if self.lenient:
+                return self.invoke(node, name, function.call, arguments, DYN)
+            return self._no_overload(node, name, arguments, method=method)
+        call = function.call
+        if function.prepare is not None:
+            constants = {n: a.value for n, a in enumerate(arguments) if isinstance(a, Const)}
+            try:
+                call = function.prepare(constants) or call
+            except ValueError as error:
+                return self.refuse(node, "bad-constant", f"`{name}`: {error}")
+        return self.invoke(node, name, call, arguments, result)
+
+    def _no_overload(self, node: tree.Node, name: str, arguments: tuple[Part, ...], *, method: bool) -> Part:
+        types = [str(argument.type) for argument in arguments]
+        if method:
+            message = f"`{name}` is no method of {types[0]} with ({', '.join(types[1:])})"
+        elif name.isidentifier() or "." in name:
+            message = f"`{name}` does not take ({', '.join(types)})"
+        else:
+            sign = "-" if name == "negative" else name
+            message = f"`{sign}` does not take {' and '.join(types)}"
+        hint = None
+        kinds = {argument.type.kind for argument in arguments}
+        if "json" in kinds and kinds & {"timestamp", "duration", "decimal", "money"}:
+            wanted = next(kind for kind in ("timestamp", "duration", "decimal", "money") if kind in kinds)
+            hint = f"fact data becomes one by `{wanted}(…)`"
+        elif kinds == {"string"} and name == "-":
+            hint = "to remove a part use `.replace(part, '')`"
+        elif "string" in kinds and kinds & NUMBERS and name == "+":
+            hint = "make a string of the number with `string(…)`"
+        elif "uint" in kinds and kinds & {"int", "double"}:
+            hint = "convert with `int(…)` or `uint(…)`"
+        return self.refuse(node, "no-overload", message, hint)
+
+    def _wrong_form(self, node: tree.Node, name: str, arguments: tuple[Part, ...], *, method: bool) -> Part:
+        signatures = FUNCTIONS[name].signatures
+        same_form = [signature for signature in signatures if signature.method == method]
+        if not same_form:
+            hint = f"write `{_form(signatures[0])}`"
+            kind = "method" if method else "function"
+            return self.refuse(node, "unknown-function", f"`{name}` is no {kind}", hint)
+        counts = sorted({len(signature.parameters) - method for signature in same_form})
+        wanted = " or ".join(map(str, counts))
+        given = len(arguments) - method
+        plural = "" if wanted == "1" else "s"
+        return self.refuse(
+            node, "argument-count", f"`{name}` takes {wanted} argument{plural}, not {given}", _form(same_form[0])
+        )
+
+    def _call(self, node: tree.Call) -> Part:
+        if node.target is None:
+            if node.function == "has":
+                return self._has(node)
+            name = node.function
+        else:
+            macro = macros.expand(self, node)
+            if macro is not None:
+                return macro
+            root = self._qualified(node.target)
+            name = f"{root}.{node.function}" if root is not None else ""
+            if name in FUNCTIONS:
+                return self.apply(node, name, self._arguments(node), written=node.arguments)
+            target = self.check(node.target)
+            arguments = (target, *self._arguments(node))
+            if node.function not in FUNCTIONS:
+                return self._unknown_function(node, method=True)
+            return self.apply(node, node.function, arguments, method=True, written=(node.target, *node.arguments))
+        arguments = self._arguments(node)
+        if name not in FUNCTIONS or not (name.isidentifier() or "." in name):
+            return self._unknown_function(node, method=False)
+        return self.apply(node, name, arguments, written=node.arguments)
+
+    def _arguments(self, node: tree.Call) -> tuple[Part, ...]:
+        return tuple(map(self.check, node.arguments))
+
+    def _unknown_function(self, node: tree.Call, *, method: bool) -> Part:
+        known = sorted(
+            {
+                signature.name
+                for item in FUNCTIONS.values()
+                for signature in item.signatures
+                if signature.method == method and signature.name[0].isalpha()
+            }
+            | ({"has"} if not method else set(MACROS) - {"has", "bind"})
+        )
+        close = difflib.get_close_matches(node.function, known, 1, 0.6)
+        lowered = [name for name in known if name.lower() == node.function.lower()]
+        best = next(iter([*lowered, *close, *_prefixed(node.function, known)]), None)
+        hint = None if best is None else f"did you mean `{best}`?"
+        if hint is None and node.function == "now":
+            hint = "a decision depends on the fact alone; use `fact.time`"
+        kind = "method" if method else "function"
+        return self.refuse(node, "unknown-function", f"no {kind} `{node.function}`", hint)
+
+    def _has(self, node: tree.Call) -> Part:
+        if len(node.arguments) != 1:
+            return self.refuse(node, "argument-count", f"`has` takes 1 argument, not {len(node.arguments)}")
+        argument = node.arguments[0]
+        if isinstance(argument, tree.Name):
+            hint = f"write `has(payload.{argument.name})`"
+            return self.refuse(node, "has-argument", "`has` asks for a field, such as `has(a.b)`", hint)
+        if not isinstance(argument, tree.Member) or argument.optional:
+            return self.refuse(node, "has-argument", "`has` asks for a field, such as `has(a.b)`")
+        if isinstance(argument.operand, tree.Name) and argument.operand.name == "fact" and "fact" not in self.scope:
+            if argument.field not in _FACT_FIELDS:
+                return self.check(argument)
+            return Has(node.span, node.mark, BOOL, True, self.payload(argument), f"fact.{argument.field}")
+        operand = self._within_decision(argument, argument.operand)
+        kind = operand.type.kind
+        if kind not in UNKNOWN and kind not in {"map", "optional"}:
+            return self._no_members(argument, argument.operand, operand, f"has no field `{argument.field}`")
+        return Has(node.span, node.mark, BOOL, operand.tainted, operand, argument.field)
+
+    def _unary(self, node: tree.Unary) -> Part:
+        name = "!" if node.operator == "!" else "negative"
+        return self.apply(node, name, (self.check(node.operand),), written=(node.operand,))
+
+    def _binary(self, node: tree.Binary) -> Part:
+        # A long chain leans to the left: it is walked down and folded up without recursion.
+        chain: list[tree.Binary] = [node]
+        while isinstance(chain[-1].left, tree.Binary):
+            chain.append(chain[-1].left)
+        left = self.check(chain[-1].left)
+        for link in reversed(chain):
+            right = self.check(link.right)
+            left = self._operate(link, left, right)
+        return left
+
+    def _operate(self, node: tree.Binary, left: Part, right: Part) -> Part:
+        if node.operator in {"==", "!="}:
+            for one, written, other in ((left, node.left, right), (right, node.right, left)):
+                if (
+                    isinstance(one, Const)
+                    and one.type == TYPE
+                    and isinstance(written, tree.Name)
+                    and not may_be(other.type, "type")
+                ):
+                    return self._no_members(node, written, one, "")
+        return self.apply(node, node.operator, (left, right), written=(node.left, node.right))
+
+    def _logic(self, node: tree.Logic) -> Part:
+        items = tuple(map(self.check, node.items))
+        for item, written in zip(items, node.items, strict=True):
+            self.want_bool(item, written, f"`{node.operator}` joins bools")
+        return Logic(node.span, node.mark, BOOL, any(item.tainted for item in items), node.operator, items)
+
+    def want_bool(self, part: Part, node: tree.Node, message: str) -> None:
+        """Tell when a part can't be a bool."""
+        if may_be(part.type, "bool") or self.lenient:
+            return
+        if isinstance(part, Const) and part.type == TYPE and isinstance(node, tree.Name):
+            self._no_members(node, node, part, "")
+            return
+        self.tell("not-a-bool", f"{message}, and this is {_article(part.type)}", node.span)
+
+    def _conditional(self, node: tree.Conditional) -> Part:
+        branches = []
+        for test, value in node.branches:
+            checked = self.check(test)
+            self.want_bool(checked, test, "`?:` tests a bool")
+            branches.append((checked, self.check(value)))
+        otherwise = self.check(node.otherwise)
+        parts = [part for pair in branches for part in pair] + [otherwise]
+        result = join([value.type for _, value in branches] + [otherwise.type])
+        return Choose(node.span, node.mark, result, any(part.tainted for part in parts), tuple(branches), otherwise)
+
+    def _list(self, node: tree.ListOf) -> Part:
+        items = tuple(map(self.check, node.items))
+        types = [item.type.item if optional else item.type for item, optional in zip(items, node.optional, strict=True)]
+        for item, optional, written in zip(items, node.optional, node.items, strict=True):
+            if optional and not may_be(item.type, "optional") and not self.lenient:
+                self.tell("not-optional", "`?` stands before an optional", written.span)
+        if not any(node.optional) and all(isinstance(item, Const) for item in items):
+            value = [item.value for item in items if isinstance(item, Const)]
+            return Const(node.span, node.mark, list_of(join(types)), False, value)
+        tainted = any(item.tainted for item in items)
+        return MakeList(node.span, node.mark, list_of(join(types)), tainted, items, node.optional)
+
+    def _map(self, node: tree.MapOf) -> Part:
+        entries = tuple((self.check(key), self.check(value), optional) for key, value, optional in node.entries)
+        seen: set[Any] = set()
+        for (key, value, optional), (written, written_value, _) in zip(entries, node.entries, strict=True):
+            self._map_key(key, written, seen)
+            if optional and not may_be(value.type, "optional") and not self.lenient:
+                self.tell("not-optional", "`?` stands before an entry whose value is an optional", written_value.span)
+        values = [value.type.item if optional else value.type for _, value, optional in entries]
+        result = map_of(join([key.type for key, _, _ in entries]), join(values))
+        tainted = any(part.tainted for key, value, _ in entries for part in (key, value))
+        return MakeMap(node.span, node.mark, result, tainted, entries)
+
+    def _map_key(self, key: Part, written: tree.Node, seen: set[Any]) -> None:
+        if self.lenient:
+            return
+        if not any(may_be(key.type, kind) for kind in ("string", "int", "uint", "bool")):
+            hint = None
+            self.tell("map-key", f"a map's key can't be {_article(key.type)}", written.span, hint)
+        elif isinstance(key, Const):
+            stored = (type(key.value) is bool, key.value)
+            if stored in seen:
+                self.tell("map-key", "the key is there twice", written.span)
+            seen.add(stored)
+
+    _CHECKS: Final[Mapping[type, Callable[..., Part]]] = {
+        tree.Literal: _literal,
+        tree.Parameter: _parameter,
+        tree.Name: _name,
+        tree.Member: _member,
+        tree.Index: _index,
+        tree.Call: _call,
+        tree.Unary: _unary,
+        tree.Binary: _binary,
+        tree.Logic: _logic,
+        tree.Conditional: _conditional,
+        tree.ListOf: _list,
+        tree.MapOf: _map,
+    }
+
+    def bound(self, name: str, binding: Binding, check: Callable[[], Part]) -> Part:
+        """Check a part with one more name in scope."""
+        return self.all_bound({name: binding}, check)
+
+    def all_bound(self, bindings: dict[str, Binding], check: Callable[[], Part]) -> Part:
+        """Check a part with more names in scope."""
+        outer = self.scope
+        self.scope = {**outer, **bindings}
+        try:
+            return check()
+        finally:
+            self.scope = outer
+
+
+def _prefixed(name: str, known: list[str]) -> list[str]:
+    """Return the known names that a name begins or ends with, or that begin with it: `sizeof` for `size`."""
+    lower = name.lower()
+    return [k for k in known if len(k) > 2 and (lower.startswith(k.lower()) or k.lower().startswith(lower))]
+
+
+def _form(signature: Signature) -> str:
+    if signature.method:
+        rest = ", ".join(map(str, signature.parameters[1:]))
+        return f"{signature.parameters[0]}.{signature.name}({rest})"
+    return f"{signature.name}({', '.join(map(str, signature.parameters))})"
+
+
+def _article(type_: Type) -> str:
+    text = str(type_)
+    return f"{'an' if text[0] in 'aeiou' and not text.startswith('u') else 'a'} {text}"

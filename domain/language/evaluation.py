@@ -1,0 +1,150 @@
+"""What compiled code calls beside the operators and functions: the few steps that are not worth inlining."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+
+from domain.language.faults import Absent, Exhausted, Fault, NoOverload
+from domain.language.library.operators import make_map, no_overload
+from domain.language.limits import STEPS_MAX
+from domain.language.values import KeyedMap, Money, OptionalValue, Uint, keys_of, to_json, type_name
+
+
+class _Unset:
+    """The state of a ``let`` that was not needed yet."""
+
+    __slots__ = ()
+
+
+UNSET: Final = _Unset()
+_MAPS: Final = frozenset({dict, KeyedMap})
+
+
+def new_state(lets: int) -> list[Any]:
+    """Return the state of one evaluation: the steps that are left, then a value and an error for each ``let``."""
+    return [STEPS_MAX, *([UNSET] * lets), *([0] * lets)]
+
+
+def not_a_bool(value: Any) -> NoReturn:
+    """Raise that fact data is no bool."""
+    raise NoOverload(f"a bool is expected, not {type_name(value)}")
+
+
+def not_a_bool_strictly(value: Any) -> NoReturn:
+    """Raise that a value that is no fact data is no bool."""
+    raise Fault("no-overload", f"a bool is expected, not {type_name(value)}")
+
+
+def not_a_number(value: Any) -> NoReturn:
+    """Raise that a bool is not compared with a number."""
+    raise NoOverload(f"a number is expected, not {type_name(value)}")
+
+
+def absent() -> NoReturn:
+    """Raise that a field is absent."""
+    raise Absent
+
+
+def raise_fault(code: str, message: str) -> NoReturn:
+    """Raise what checking found, where checks are off."""
+    raise Fault(code, message)
+
+
+def charge(state: list[Any], steps: int) -> None:
+    """Take steps from what is left of an evaluation."""
+    state[0] -= steps
+    if state[0] < 0:
+        raise Exhausted(f"the rule takes more than {STEPS_MAX} steps on this fact")
+
+
+def elements(source: Any, state: list[Any]) -> list[Any]:
+    """Return what a macro goes over: a list's elements or a map's keys."""
+    if type(source) is not list:
+        if type(source) not in _MAPS:
+            no_overload("a macro", source)
+        source = list(keys_of(source))
+    charge(state, len(source) + 1)
+    return source  # type: ignore[no-any-return]
+
+
+def pairs(source: Any, state: list[Any]) -> list[tuple[Any, Any]]:
+    """Return what a macro with two variables goes over: indexes and elements, or keys and values."""
+    if type(source) is list:
+        result = list(enumerate(source))
+    elif type(source) in _MAPS:
+        result = list(zip(keys_of(source), source.values(), strict=True))
+    else:
+        no_overload("a macro", source)
+    charge(state, len(result) + 1)
+    return result
+
+
+def opened(value: Any) -> OptionalValue:
+    """Return an optional, or raise that a value is none."""
+    if type(value) is not OptionalValue:
+        no_overload("an optional is expected:", value)
+    return value
+
+
+def unfolded(value: Any) -> tuple[Any, ...]:
+    """Return an optional's value or nothing, for a list under construction."""
+    return (value.value,) if opened(value).present else ()
+
+
+def unfolded_entry(key: Any, value: Any) -> tuple[Any, ...]:
+    """Return an entry or nothing, for a map under construction."""
+    return (key, value.value) if opened(value).present else ()
+
+
+def flat_entries(value: Any) -> tuple[Any, ...]:
+    """Return a map's keys and values in turn."""
+    if type(value) not in _MAPS:
+        no_overload("a map is expected:", value)
+    return tuple(item for pair in zip(keys_of(value), value.values(), strict=True) for item in pair)
+
+
+def has_path(value: Any, path: tuple[str, ...]) -> bool:
+    """Return whether each field of a path is there in turn."""
+    for field in path:
+        if type(value) is OptionalValue:
+            if not value.present:
+                return False
+            value = value.value
+        if type(value) not in _MAPS or field not in value:
+            return False
+        value = value[field]
+    return True
+
+
+def output(value: Any) -> Any:
+    """Return a value that goes into a decision, or raise that it has no form in JSON."""
+    try:
+        to_json(value)
+    except ValueError as error:
+        raise Fault("no-json-form", str(error)) from None
+    return value
+
+
+def term(value: Any) -> Any:
+    """Return a value to be summed by ``add``, or raise that it is no amount."""
+    kind = type(value)
+    if kind is float:
+        return output(value)
+    if kind is int or kind is Uint or kind is Decimal or kind is Money:
+        return value
+    raise Fault("not-a-number", f"`add` sums numbers and money, not {type_name(value)}")
+
+
+def effect_map(value: Any) -> dict[str, Any]:
+    """Return the map of an effect, or raise that it is none."""
+    if type(value) not in _MAPS:
+        raise Fault("not-a-map", f"`emit` publishes a map, not {type_name(value)}")
+    return output(value)  # type: ignore[no-any-return]
+
+
+__all__ = [
+    "UNSET", "absent", "charge", "effect_map", "elements", "flat_entries", "has_path", "make_map", "new_state",
+    "not_a_bool", "not_a_bool_strictly", "not_a_number", "opened", "output", "pairs", "raise_fault", "term",
+    "unfolded", "unfolded_entry",
+]  # fmt: skip

@@ -1,0 +1,109 @@
+"""A bare CEL expression over variables of any names, for the conformance suite and for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from domain.language import tree
+from domain.language.check import Checker
+from domain.language.emission import Emitter
+from domain.language.evaluation import new_state
+from domain.language.faults import MISSING_ERRORS, Fault
+from domain.language.outcome import RuleFault
+from domain.language.plan import Part, Select
+from domain.language.problems import InvalidRuleError, Problem
+from domain.language.syntax import parse_expression
+from domain.language.tokens import Positions
+from domain.language.types import DYN, Type
+
+
+class _NamesChecker(Checker):
+    """Resolves names among declared variables, whose names may be dotted, within a container."""
+
+    def __init__(
+        self, positions: Positions, problems: list[Problem], *, lenient: bool, names: Mapping[str, Type], container: str
+    ) -> None:
+        super().__init__(positions, problems, lenient=lenient)
+        self.names = names
+        steps = container.split(".") if container else []
+        self.prefixes = [".".join(steps[:count]) + "." for count in range(len(steps), 0, -1)] + [""]
+
+    def _declared(self, name: str, node: tree.Node, *, rooted: bool) -> Part | None:
+        for prefix in [""] if rooted else self.prefixes:
+            type_ = self.names.get(prefix + name)
+            if type_ is not None:
+                return Select(node.span, node.mark, type_, False, self.payload(node), prefix + name, False)
+        return None
+
+    def lookup(self, node: tree.Name) -> Part | None:
+        if node.rooted or node.name not in self.scope:
+            declared = self._declared(node.name, node, rooted=node.rooted)
+            if declared is not None:
+                return declared
+        if node.name in {"payload", "decision", "fact"} and node.name not in self.scope:
+            return None
+        return super().lookup(node)
+
+    def unbound(self, node: tree.Name) -> Part:
+        return self.refuse(node, "unknown-name", f"no variable `{node.name}`")
+
+    def special_member(self, node: tree.Member) -> Part | None:
+        name = self._qualified(node)
+        if name is not None:
+            root: tree.Node = node
+            while isinstance(root, tree.Member):
+                root = root.operand
+            declared = self._declared(name, node, rooted=isinstance(root, tree.Name) and root.rooted)
+            if declared is not None:
+                return declared
+            if isinstance(node.operand, tree.Name) and node.operand.name == "fact":
+                return None
+        return super().special_member(node)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledExpression:
+    """An expression ready to be evaluated; ``type`` is its static type."""
+
+    source: str
+    type: Type
+    function: Any
+
+    def __call__(self, bindings: Mapping[str, Any] | None = None) -> Any:
+        """Return the value for these bindings; raises RuleFault, with the code ``missing-value`` for missing."""
+        try:
+            return self.function(dict(bindings or {}), None, {}, new_state(0))
+        except Fault as fault:
+            raise RuleFault(fault.code, fault.message) from None
+        except MISSING_ERRORS as error:
+            raise RuleFault("missing-value", str(error) or "a value is missing") from None
+
+
+def compile_expression(
+    source: str, names: Mapping[str, Type] | Iterable[str] = (), *, container: str = "", check: bool = True
+) -> CompiledExpression:
+    """Compile an expression over declared names; raises InvalidRuleError.
+
+    Without ``check``, wrong names, functions and types are faults when it runs.
+    """
+    declared = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, DYN)
+    positions = Positions(source)
+    problems: list[Problem] = []
+    node = parse_expression(source, positions, problems)
+    if node is None:
+        raise InvalidRuleError(problems or [Problem("empty", "DSL content cannot be empty", 1, 1)])
+    part = _NamesChecker(positions, problems, lenient=not check, names=declared, container=container).check(node)
+    if any(problem.severity == "error" for problem in problems):
+        raise InvalidRuleError(problems)
+    emitter = Emitter()
+    stateful = emitter.expression("expression", part)
+    function = emitter.functions_of(["expression"], "<expression>")["expression"]
+    if not stateful:
+        plain = function
+
+        def function(payload: Any, fact: Any, decision: Any, _state: Any) -> Any:
+            return plain(payload, fact, decision)
+
+    return CompiledExpression(source, part.type, function)

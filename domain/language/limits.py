@@ -1,0 +1,33 @@
+"""Every bound of the language. A rule past one is refused when it is written, or is a fault when it runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# What a rule's text may hold.
+SOURCE_CODE_POINTS_MAX: Final = 200_000
+TOKENS_MAX: Final = 40_000
+NESTING_MAX: Final = 100  # brackets, calls, members and macros inside one another; chains of one operator are flat
+STATEMENTS_MAX: Final = 1_000
+LETS_MAX: Final = 200
+TABLE_ROWS_MAX: Final = 2_000
+TABLE_COLUMNS_MAX: Final = 64
+LITERAL_DIGITS_MAX: Final = 400
+PROBLEMS_MAX: Final = 100
+MACRO_NESTING_MAX: Final = 8
+PATTERN_CODE_POINTS_MAX: Final = 1_000
+NAME_CODE_POINTS_MAX: Final = 256
+
+# What an evaluation may use.
+STEPS_MAX: Final = 100_000  # elements visited by macros and list functions, over one rule and one fact
+STRING_CODE_POINTS_MAX: Final = 1_000_000  # of a string or bytes that a rule makes
+LIST_ITEMS_MAX: Final = 100_000  # of a list or map that a rule makes
+REGEX_MEMORY_BYTES_MAX: Final = 1 << 20
+
+# What a decimal may be (IEEE 754 decimal128).
+DECIMAL_DIGITS: Final = 34
+DECIMAL_EXPONENT_MAX: Final = 6144
+DECIMAL_EXPONENT_MIN: Final = -6143
+
+assert SOURCE_CODE_POINTS_MAX >= 100_000, "generated rules of 100,000 code points are real"
+assert NESTING_MAX * 6 < 1_000, "the deepest tree must fit Python's recursion limit"

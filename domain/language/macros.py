@@ -1,0 +1,148 @@
+"""Macros: calls whose arguments are names and expressions over them, expanded while a rule is checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from domain.language import tree
+from domain.language.limits import MACRO_NESTING_MAX
+from domain.language.plan import Bind, Loop, OptionalMap, Part
+from domain.language.types import BOOL, DYN, INT, JSON, UNKNOWN, Type, list_of, map_of, may_be
+
+if TYPE_CHECKING:
+    from domain.language.check import Checker
+
+_TESTS: Final = {"all": "all", "exists": "exists", "exists_one": "exists_one", "existsOne": "exists_one"}
+
+
+def expand(checker: Checker, node: tree.Call) -> Part | None:
+    """Return the part that a macro stands for, or None when a call is no macro (by its name and argument count)."""
+    count = len(node.arguments)
+    match node.function, count:
+        case (("all" | "exists" | "exists_one" | "existsOne"), (2 | 3)):
+            return _loop(checker, node, _TESTS[node.function], names=count - 1, test=count - 1, result=None)
+        case "map", 2:
+            return _loop(checker, node, "list", names=1, test=None, result=1)
+        case "map", 3:
+            return _loop(checker, node, "list", names=1, test=1, result=2)
+        case "filter", 2:
+            return _loop(checker, node, "list", names=1, test=1, result=None)
+        case "transformList", (3 | 4):
+            return _loop(checker, node, "list", names=2, test=2 if count == 4 else None, result=count - 1)
+        case "transformMap", (3 | 4):
+            return _loop(checker, node, "map", names=2, test=2 if count == 4 else None, result=count - 1)
+        case "transformMapEntry", (3 | 4):
+            return _loop(checker, node, "entries", names=2, test=2 if count == 4 else None, result=count - 1)
+        case (("optMap" | "optFlatMap"), 2):
+            return _optional_map(checker, node)
+        case "bind", 3 if isinstance(node.target, tree.Name) and node.target.name == "cel":
+            return _bind(checker, node)
+    return None
+
+
+def _variable(checker: Checker, node: tree.Node) -> str | None:
+    from domain.language.check import RESERVED_ROOTS
+
+    if isinstance(node, tree.Name) and not node.rooted:
+        if node.name in RESERVED_ROOTS and not checker.lenient:
+            checker.tell("reserved", f"`{node.name}` can't be a variable's name", node.span)
+        return node.name
+    checker.tell("macro-variable", "a variable's name is expected here", node.span)
+    return None
+
+
+def _loop(
+    checker: Checker, node: tree.Call, kind: str, *, names: int, test: int | None, result: int | None
+) -> Part | None:
+    from domain.language.check import Binding
+
+    assert node.target is not None
+    source = checker.check(node.target)
+    if not (may_be(source.type, "list") or may_be(source.type, "map")) and not checker.lenient:
+        return checker.refuse(node, "no-overload", f"`{node.function}` goes over lists and maps, not {source.type}")
+    if checker.loops >= MACRO_NESTING_MAX:
+        return checker.refuse(node, "too-deep", f"macros are nested more than {MACRO_NESTING_MAX} deep")
+    words = [_variable(checker, argument) for argument in node.arguments[:names]]
+    if None in words:
+        return checker.refuse(node, "macro-variable", "a variable is missing") if checker.lenient else _nothing(node)
+    if names == 2 and words[0] == words[1]:
+        checker.tell("macro-variable", "the two variables need different names", node.arguments[1].span)
+    first, second = _element_types(source.type)
+    types = [second if source.type.kind == "list" else first] if names == 1 else [first, second]
+    if names == 1 and source.type.kind in UNKNOWN:
+        types = [JSON if source.type.kind == "json" else DYN]
+    bindings = {
+        word: Binding(checker.fresh(), type_, source.tainted)
+        for word, type_ in zip(words, types, strict=True)
+        if word is not None
+    }
+    checker.loops += 1
+    try:
+        tested = None
+        if test is not None:
+            position = test
+            tested = checker.all_bound(bindings, lambda: checker.check(node.arguments[position]))
+            checker.want_bool(tested, node.arguments[test], f"`{node.function}` tests a bool")
+        made = None
+        if result is not None:
+            place = result
+            made = checker.all_bound(bindings, lambda: checker.check(node.arguments[place]))
+    finally:
+        checker.loops -= 1
+    variables = tuple(binding.variable for binding in bindings.values())
+    if kind == "list":
+        type_ = list_of(made.type if made is not None else types[-1])
+    elif kind == "map":
+        type_ = map_of(first, made.type if made is not None else DYN)
+    else:
+        type_ = map_of(DYN, DYN) if kind == "entries" else BOOL
+    parts = [part for part in (source, tested, made) if part is not None]
+    tainted = any(part.tainted for part in parts)
+    return Loop(node.span, node.mark, type_, tainted, kind, source, variables, tested, made)
+
+
+def _nothing(node: tree.Node) -> Part:
+    from domain.language.plan import Failure
+
+    return Failure(node.span, node.mark, DYN, True, "macro-variable", "a variable is missing")
+
+
+def _element_types(source: Type) -> tuple[Type, Type]:
+    """Return the types of index (or key) and element."""
+    if source.kind == "list":
+        return INT, source.parameters[0]
+    if source.kind == "map":
+        return source.parameters[0], source.parameters[1]
+    if source.kind == "json":
+        return JSON, JSON
+    return DYN, DYN
+
+
+def _bind(checker: Checker, node: tree.Call) -> Part:
+    from domain.language.check import Binding
+
+    name = _variable(checker, node.arguments[0])
+    value = checker.check(node.arguments[1])
+    if name is None:
+        return _nothing(node)
+    binding = Binding(checker.fresh(), value.type, value.tainted)
+    body = checker.bound(name, binding, lambda: checker.check(node.arguments[2]))
+    return Bind(node.span, node.mark, body.type, body.tainted or value.tainted, binding.variable, value, body)
+
+
+def _optional_map(checker: Checker, node: tree.Call) -> Part:
+    from domain.language.check import Binding
+
+    assert node.target is not None
+    operand = checker.check(node.target)
+    if not may_be(operand.type, "optional") and not checker.lenient:
+        return checker.refuse(node, "no-overload", f"`{node.function}` is of optionals, not of {operand.type}")
+    name = _variable(checker, node.arguments[0])
+    if name is None:
+        return _nothing(node)
+    binding = Binding(checker.fresh(), operand.type.item, operand.tainted)
+    body = checker.bound(name, binding, lambda: checker.check(node.arguments[1]))
+    flat = node.function == "optFlatMap"
+    type_ = body.type if flat else Type("optional", (body.type,))
+    tainted = body.tainted or operand.tainted
+    return OptionalMap(node.span, node.mark, type_, tainted, operand, binding.variable, body, flat)

@@ -1,0 +1,206 @@
+"""The checked tree: names resolved, macros expanded, functions chosen. Both the compiler and ``explain`` work on it.
+
+``tainted`` tells whether fact data takes part: only then is a type that no overload takes *missing*, not a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from domain.language.tree import Span
+from domain.language.types import Type
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an expression, checked."""
+
+    span: Span
+    mark: Span
+    type: Type
+    tainted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Const(Part):
+    """A value known before any fact is."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Variable(Part):
+    """``payload``, ``decision``, ``fact.id`` and so on, a ``let`` (``let:n``), or a macro's variable (``v1``)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Part):
+    """A field."""
+
+    operand: Part
+    field: str
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Has(Part):
+    """``has(operand.field)``."""
+
+    operand: Part
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke(Part):
+    """An operator or function. ``call`` takes the arguments' values."""
+
+    name: str
+    call: Callable[..., Any]
+    arguments: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Logic(Part):
+    """``&&`` or ``||`` over two or more parts; errors of some are absorbed by the others."""
+
+    operator: str
+    items: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choose(Part):
+    """``?:``, as pairs of test and value, and the last value."""
+
+    branches: tuple[tuple[Part, Part], ...]
+    otherwise: Part
+
+
+@dataclass(frozen=True, slots=True)
+class MakeList(Part):
+    """A list; ``optional`` tells which items are optionals that are left out when none."""
+
+    items: tuple[Part, ...]
+    optional: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MakeMap(Part):
+    """A map: key, value, whether the value is an optional that is left out when none."""
+
+    entries: tuple[tuple[Part, Part, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bind(Part):
+    """``cel.bind(variable, value, body)``."""
+
+    variable: str
+    value: Part
+    body: Part
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalMap(Part):
+    """``operand.optMap(variable, body)``, or ``optFlatMap`` when ``flat``."""
+
+    operand: Part
+    variable: str
+    body: Part
+    flat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loop(Part):
+    """A macro over a list or a map.
+
+    ``kind`` is all, exists, exists_one, list, map or entries (a map built from maps). ``variables`` are the element, or
+    index (key) and element; ``test`` is the predicate or filter; ``result`` makes what a list or map is built from.
+    """
+
+    kind: str
+    source: Part
+    variables: tuple[str, ...]
+    test: Part | None
+    result: Part | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Part):
+    """An expression that can only fail; only where static checks are off."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAction:
+    """``set``, ``add`` or ``append``."""
+
+    kind: str
+    path: tuple[str, ...]
+    value: Part
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEffect:
+    """``emit``."""
+
+    name: str
+    value: Part
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBranch:
+    """The actions of ``then`` or ``else``, in order, and whether one of them is ``stop``."""
+
+    actions: tuple[PlannedAction | PlannedEffect, ...]
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRule:
+    """A rule, checked. A rule without a condition has None there; a bare condition has no branches."""
+
+    fact_types: tuple[str, ...]
+    lets: tuple[tuple[str, Part], ...]
+    condition: Part | None
+    then: PlannedBranch | None
+    otherwise: PlannedBranch | None
+    decision_reads: tuple[tuple[str, ...], ...]
+
+
+def children(part: Part) -> tuple[Part, ...]:
+    """Return the parts directly inside a part, in the order in which they are written."""
+    match part:
+        case Select(operand=operand) | Has(operand=operand):
+            return (operand,)
+        case Invoke(arguments=arguments):
+            return arguments
+        case Logic(items=items) | MakeList(items=items):
+            return items
+        case Choose(branches=branches, otherwise=otherwise):
+            return (*(inner for pair in branches for inner in pair), otherwise)
+        case MakeMap(entries=entries):
+            return tuple(inner for key, value, _ in entries for inner in (key, value))
+        case Bind(value=value, body=body):
+            return (value, body)
+        case OptionalMap(operand=operand, body=body):
+            return (operand, body)
+        case Loop(source=source, test=test, result=result):
+            return tuple(inner for inner in (source, test, result) if inner is not None)
+        case _:
+            return ()
+
+
+def spine(part: Invoke) -> list[Invoke]:
+    """Return a chain of operators that leans to the left, from its top to its lowest link."""
+    chain = [part]
+    while True:
+        first = chain[-1].arguments[0] if chain[-1].arguments else None
+        if not isinstance(first, Invoke):
+            return chain
+        chain.append(first)

@@ -1,0 +1,120 @@
+"""A rule's statements to its plan: order, paths, names and what each action may be."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from domain.language import tree
+from domain.language.check import RESERVED_ROOTS, Binding, Checker
+from domain.language.library.catalogue import TYPE_NAMES
+from domain.language.limits import LETS_MAX, PROBLEMS_MAX
+from domain.language.plan import Part, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule
+from domain.language.problems import Problem
+from domain.language.syntax import parse_rule
+from domain.language.tokens import RESERVED, Positions
+from domain.language.types import NUMBERS, may_be
+
+_FACT_TYPE: Final = re.compile(r"(?:[^\s.*>]+|\*)(?:\.(?:[^\s.*>]+|\*))*(?:\.>)?|>")
+_ADDABLE: Final = (*sorted(NUMBERS), "decimal", "money")
+
+
+def plan_rule(source: str) -> tuple[PlannedRule | None, list[Problem]]:
+    """Parse and check a rule. Without a plan there is an error among the problems; with one there is none."""
+    problems: list[Problem] = []
+    positions = Positions(source)
+    rule = parse_rule(source, positions, problems)
+    if rule is None:
+        return None, problems
+    checker = Checker(positions, problems)
+    _check_types(rule.on, checker)
+    lets = _check_lets(rule.lets, checker)
+    condition = None
+    if rule.when is not None:
+        condition = checker.check(rule.when.condition)
+        checker.want_bool(condition, rule.when.condition, "a condition is a bool")
+    branches = [None if actions is None else _check_branch(actions, checker) for actions in (rule.then, rule.otherwise)]
+    problems.sort(key=lambda problem: (problem.line, problem.column))
+    del problems[PROBLEMS_MAX:]
+    if any(problem.severity == "error" for problem in problems):
+        return None, problems
+    types = tuple(dict.fromkeys(name for name, _ in rule.on.types)) if rule.on is not None else ()
+    plan = PlannedRule(types, lets, condition, branches[0], branches[1], tuple(checker.decision_reads))
+    return plan, problems
+
+
+def _check_types(on: tree.On | None, checker: Checker) -> None:
+    for name, span in on.types if on is not None else ():
+        if _FACT_TYPE.fullmatch(name) is None:
+            hint = "`*` stands for one whole token, `>` for all that follow, at the end"
+            checker.tell("fact-type", f"`{name}` is no fact type", span, hint)
+
+
+def _check_lets(lets: tuple[tree.Let, ...], checker: Checker) -> tuple[tuple[str, Part], ...]:
+    checked: list[tuple[str, Part]] = []
+    for let in lets:
+        value = checker.check(let.value)
+        name = let.name
+        if name in RESERVED_ROOTS or name in TYPE_NAMES or name in RESERVED:
+            checker.tell("reserved", f"a `let` can't take the name `{name}`", let.name_span)
+        elif name in checker.scope:
+            checker.tell("duplicate-let", f"there is a `let {name}` already", let.name_span)
+        elif len(checked) >= LETS_MAX:
+            checker.tell("too-long", f"a rule has at most {LETS_MAX} lets", let.name_span)
+            break
+        else:
+            checker.scope[name] = Binding(f"let:{len(checked)}", value.type, value.tainted)
+            checked.append((name, value))
+    return tuple(checked)
+
+
+def _check_branch(statements: tuple[tree.Statement, ...], checker: Checker) -> PlannedBranch:
+    actions: list[PlannedAction | PlannedEffect] = []
+    written: dict[tuple[str, ...], str] = {}
+    stop = False
+    for statement in statements:
+        if stop:
+            checker.tell("statement-order", "nothing comes after `stop`", statement.span)
+            break
+        match statement:
+            case tree.Action(kind=kind, path=path, path_span=span):
+                value = checker.check(statement.value)
+                _check_path(kind, path, span, written, checker)
+                if kind == "add" and not any(may_be(value.type, wanted) for wanted in _ADDABLE):
+                    checker.tell("no-overload", f"`add` sums numbers and money, not {value.type}", statement.value.span)
+                _check_output(value, statement.value, checker)
+                actions.append(PlannedAction(kind, path, value))
+            case tree.Emit(name=name):
+                value = checker.check(statement.value)
+                if not may_be(value.type, "map"):
+                    checker.tell("not-a-map", f"`emit` publishes a map, not {value.type}", statement.value.span)
+                actions.append(PlannedEffect(name, value))
+            case tree.Stop():
+                stop = True
+            case _:
+                raise AssertionError(statement)
+    return PlannedBranch(tuple(actions), stop)
+
+
+def _check_output(value: Part, node: tree.Node, checker: Checker) -> None:
+    if value.type.kind == "type":
+        checker.tell("no-json-form", "a type can't be part of a decision", node.span, "make a string of it")
+
+
+def _check_path(
+    kind: str, path: tuple[str, ...], span: tree.Span, written: dict[tuple[str, ...], str], checker: Checker
+) -> None:
+    shown = ".".join(path)
+    before = written.get(path)
+    if kind == "set" and before == "set":
+        checker.tell("path-conflict", f"`{shown}` is set already", span, "a rule sets a path once per branch")
+        return
+    if before is not None and before != kind:
+        checker.tell("path-conflict", f"`{shown}` is written by `{before}` and by `{kind}`", span)
+        return
+    for other in written:
+        short, long = sorted((path, other), key=len)
+        if short != long and long[: len(short)] == short:
+            checker.tell("path-conflict", f"`{shown}` and `{'.'.join(other)}` are one below the other", span)
+            return
+    written[path] = kind

@@ -1,0 +1,515 @@
+"""Tokens to a syntax tree, statement by statement, so that one mistake hides no other.
+
+Lark's LALR tables (grammar.lark) recognise each statement; the builder below makes the tree's nodes as rules are
+reduced, and gives a flat chain of operators its precedence.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from lark import Lark
+from lark.exceptions import UnexpectedToken
+from lark.lexer import Lexer
+
+from domain.language.limits import PROBLEMS_MAX, SOURCE_CODE_POINTS_MAX, STATEMENTS_MAX
+from domain.language.problems import Problem
+from domain.language.tokens import KEYWORDS, RESERVED, Positions, Token, scan
+from domain.language.tree import (
+    Action,
+    Binary,
+    Branch,
+    Call,
+    Conditional,
+    Emit,
+    Index,
+    Let,
+    ListOf,
+    Literal,
+    Logic,
+    MapOf,
+    Member,
+    Name,
+    Node,
+    On,
+    Parameter,
+    Rule,
+    Span,
+    Statement,
+    Stop,
+    Unary,
+    When,
+)
+from domain.language.values import INT_MAX, UINT_MAX, Uint
+
+_STATEMENTS: Final = ("on", "let", "when", "then", "else", "set", "add", "append", "emit", "stop")
+_PRECEDENCE: Final = {
+    "EQ": 1, "NE": 1, "LT": 1, "LE": 1, "GT": 1, "GE": 1, "IN": 1, "PLUS": 2, "MINUS": 2, "STAR": 3, "SLASH": 3,
+    "PERCENT": 3,
+}  # fmt: skip
+
+
+class _Tokens(Lexer):
+    """The parser's input is a list of tokens already."""
+
+    def __init__(self, _configuration: Any) -> None:
+        pass
+
+    def lex(self, data: Any) -> Any:  # type: ignore[override]
+        return iter(data)
+
+
+class RangeProblem(Exception):  # noqa: N818 - carries a problem's text to the statement's handler
+    """A literal outside its type's range."""
+
+    def __init__(self, message: str, span: Span) -> None:
+        super().__init__(message)
+        self.message = message
+        self.span = span
+
+
+class _Builder:
+    """Makes nodes; each method is called with a grammar rule's children when the rule is reduced."""
+
+    def true_literal(self, c: list[Token]) -> Node:
+        return _literal(c[0], True)
+
+    def false_literal(self, c: list[Token]) -> Node:
+        return _literal(c[0], False)
+
+    def null_literal(self, c: list[Token]) -> Node:
+        return _literal(c[0], None)
+
+    def literal(self, c: list[Token]) -> Node:
+        return _literal(c[0], c[0].value)
+
+    def uint_literal(self, c: list[Token]) -> Node:
+        if c[0].value > UINT_MAX:
+            raise RangeProblem("the number is beyond 64 bits", (c[0].start, c[0].end))
+        return _literal(c[0], Uint(c[0].value))
+
+    def parameter(self, c: list[Token]) -> Node:
+        span = (c[0].start, c[0].end)
+        return Parameter(span, span, c[0].value)
+
+    def name(self, c: list[Token]) -> Node:
+        span = (c[0].start, c[0].end)
+        return Name(span, span, c[0].value, False)
+
+    def rooted_name(self, c: list[Token]) -> Node:
+        span = (c[0].start, c[1].end)
+        return Name(span, span, c[1].value, True)
+
+    def call(self, c: list[Any]) -> Node:
+        return Call((c[0].start, c[-1].end), (c[0].start, c[0].end), c[0].value, None, c[2] if len(c) == 4 else ())
+
+    def rooted_call(self, c: list[Any]) -> Node:
+        mark = (c[1].start, c[1].end)
+        return Call((c[0].start, c[-1].end), mark, c[1].value, None, c[3] if len(c) == 5 else (), True)
+
+    def group(self, c: list[Any]) -> Node:
+        return c[1]  # type: ignore[no-any-return]
+
+    def list_of(self, c: list[Any]) -> Node:
+        span = (c[0].start, c[-1].end)
+        items = c[1] if len(c) == 3 else []
+        return ListOf(span, span, tuple(item for item, _ in items), tuple(optional for _, optional in items))
+
+    def map_of(self, c: list[Any]) -> Node:
+        span = (c[0].start, c[-1].end)
+        return MapOf(span, span, tuple(c[1]) if len(c) == 3 else ())
+
+    def arguments(self, c: list[Any]) -> tuple[Node, ...]:
+        return tuple(c[::2])
+
+    def elements(self, c: list[Any]) -> list[tuple[Node, bool]]:
+        return [item if type(item) is tuple else (item, False) for item in c[::2]]
+
+    def optional_element(self, c: list[Any]) -> tuple[Node, bool]:
+        return c[1], True
+
+    def entries(self, c: list[Any]) -> list[Any]:
+        return c[::2]
+
+    def entry(self, c: list[Any]) -> tuple[Node, Node, bool]:
+        return c[0], c[2], False
+
+    def optional_entry(self, c: list[Any]) -> tuple[Node, Node, bool]:
+        return c[1], c[3], True
+
+    def field(self, c: list[Any]) -> Node:
+        return Member((c[0].span[0], c[2].end), (c[2].start, c[2].end), c[0], c[2].value, False)
+
+    def optional_field(self, c: list[Any]) -> Node:
+        return Member((c[0].span[0], c[2].end), (c[2].start, c[2].end), c[0], c[2].value, True)
+
+    def method(self, c: list[Any]) -> Node:
+        arguments = c[4] if len(c) == 6 else ()
+        return Call((c[0].span[0], c[-1].end), (c[2].start, c[2].end), c[2].value, c[0], arguments)
+
+    def index(self, c: list[Any]) -> Node:
+        return Index((c[0].span[0], c[3].end), (c[1].start, c[3].end), c[0], c[2], False)
+
+    def optional_index(self, c: list[Any]) -> Node:
+        return Index((c[0].span[0], c[4].end), (c[1].start, c[4].end), c[0], c[3], True)
+
+    def signed(self, c: list[Any]) -> Node:
+        node: Node = c[-1]
+        for token in reversed(c[:-1]):
+            span = (token.start, node.span[1])
+            if (
+                token.type == "MINUS"
+                and isinstance(node, Literal)
+                and type(node.value) in {int, float}
+                and (node.value > 0 or type(node.value) is float)
+                and node.mark == node.span
+                and node.span[0] >= token.end
+                and token is c[-2]
+            ):
+                node = Literal(span, span, -node.value)
+            else:
+                node = Unary(span, (token.start, token.end), token.value, node)
+        return node
+
+    def operation(self, c: list[Any]) -> Node:
+        alternatives: list[Node] = []
+        start = 0
+        marks: list[Token] = []
+        for position in range(1, len(c), 2):
+            if c[position].type == "OROR":
+                alternatives.append(_conjunction(c[start:position]))
+                marks.append(c[position])
+                start = position + 1
+        last = _conjunction(c[start:] if start else c)
+        if not alternatives:
+            return last
+        return _logic("||", [*alternatives, last], marks[0])
+
+    def conditional(self, c: list[Any]) -> Node:
+        test, question, then, _, otherwise = c
+        span = (test.span[0], otherwise.span[1])
+        mark = (question.start, question.end)
+        if isinstance(otherwise, Conditional):
+            return Conditional(span, mark, ((test, then), *otherwise.branches), otherwise.otherwise)
+        return Conditional(span, mark, ((test, then),), otherwise)
+
+    def path(self, c: list[Token]) -> tuple[tuple[str, ...], Span]:
+        return tuple(token.value for token in c[::2]), (c[0].start, c[-1].end)
+
+    def rule_on(self, c: list[Token]) -> Statement:
+        return On((c[0].start, c[0].end), tuple((token.value, (token.start, token.end)) for token in c[1::2]))
+
+    def rule_let(self, c: list[Any]) -> Statement:
+        return Let((c[0].start, c[0].end), c[1].value, (c[1].start, c[1].end), c[3])
+
+    def rule_when(self, c: list[Any]) -> Statement:
+        return When((c[0].start, c[0].end), c[1])
+
+    def rule_then(self, c: list[Token]) -> Statement:
+        return Branch((c[0].start, c[0].end), "then")
+
+    def rule_else(self, c: list[Token]) -> Statement:
+        return Branch((c[0].start, c[0].end), "else")
+
+    def rule_set(self, c: list[Any]) -> Statement:
+        path, span = c[1]
+        return Action((c[0].start, c[0].end), "set", path, span, c[3])
+
+    def rule_add(self, c: list[Any]) -> Statement:
+        path, span = c[3]
+        return Action((c[0].start, c[0].end), "add", path, span, c[1])
+
+    def rule_append(self, c: list[Any]) -> Statement:
+        path, span = c[3]
+        return Action((c[0].start, c[0].end), "append", path, span, c[1])
+
+    def rule_emit(self, c: list[Any]) -> Statement:
+        return Emit((c[0].start, c[0].end), c[1].value, (c[1].start, c[1].end), c[2])
+
+    def rule_stop(self, c: list[Token]) -> Statement:
+        return Stop((c[0].start, c[0].end))
+
+
+def _literal(token: Token, value: Any) -> Literal:
+    span = (token.start, token.end)
+    return Literal(span, span, value)
+
+
+def _logic(operator: str, items: list[Node], mark: Token) -> Logic:
+    return Logic((items[0].span[0], items[-1].span[1]), (mark.start, mark.end), operator, tuple(items))
+
+
+def _conjunction(chain: list[Any]) -> Node:
+    items: list[Node] = []
+    start = 0
+    mark: Token | None = None
+    for position in range(1, len(chain), 2):
+        if chain[position].type == "ANDAND":
+            items.append(_relation(chain[start:position]))
+            mark = mark or chain[position]
+            start = position + 1
+    last = _relation(chain[start:] if start else chain)
+    return last if mark is None else _logic("&&", [*items, last], mark)
+
+
+def _relation(chain: list[Any]) -> Node:
+    """Fold a chain of comparisons and arithmetic from the left, by precedence."""
+    if len(chain) == 1:
+        return chain[0]  # type: ignore[no-any-return]
+    if len(chain) == 3:
+        return _binary(chain[0], chain[1], chain[2])
+    operands: list[Node] = [chain[0]]
+    operators: list[Token] = []
+    for position in range(1, len(chain), 2):
+        operator = chain[position]
+        level = _PRECEDENCE[operator.type]
+        while operators and _PRECEDENCE[operators[-1].type] >= level:
+            right = operands.pop()
+            operands.append(_binary(operands.pop(), operators.pop(), right))
+        operators.append(operator)
+        operands.append(chain[position + 1])
+    while operators:
+        right = operands.pop()
+        operands.append(_binary(operands.pop(), operators.pop(), right))
+    return operands[0]
+
+
+def _binary(left: Node, operator: Token, right: Node) -> Node:
+    return Binary((left.span[0], right.span[1]), (operator.start, operator.end), operator.value, left, right)
+
+
+_lock: Final = threading.Lock()
+
+
+@cache
+def _parser() -> Lark:
+    grammar = resources.files("domain.language").joinpath("grammar.lark").read_text(encoding="utf-8")
+    return Lark(
+        grammar,
+        parser="lalr",
+        lexer=_Tokens,
+        start=["expression", *(f"rule_{word}" for word in _STATEMENTS)],
+        maybe_placeholders=False,
+        transformer=_Builder(),
+    )
+
+
+def parser() -> Lark:
+    """Return the one parser of the process, made on first use."""
+    with _lock:
+        return _parser()
+
+
+def parse_expression(source: str, positions: Positions, problems: list[Problem]) -> Node | None:
+    """Parse a text that is one expression."""
+    tokens = scan(source, positions, problems)
+    if problems:
+        return None
+    node: Node | None = _parse("expression", tokens, len(source), positions, problems)
+    return node
+
+
+def parse_rule(source: str, positions: Positions, problems: list[Problem]) -> Rule | None:
+    """Parse a rule; None when it can't be understood as a whole (``problems`` says why)."""
+    if not source.strip():
+        problems.append(Problem("empty", "DSL content cannot be empty", 1, 1))
+        return None
+    if len(source) > SOURCE_CODE_POINTS_MAX:
+        problems.append(Problem("too-long", f"the rule is longer than {SOURCE_CODE_POINTS_MAX} characters", 1, 1))
+        return None
+    lexical: list[Problem] = []
+    tokens = scan(source, positions, lexical)
+    if any(problem.code != "syntax" for problem in lexical):
+        problems.extend(lexical[:PROBLEMS_MAX])
+        return None
+    chunks = _statements(tokens)
+    if not chunks:
+        problems.extend(lexical or [Problem("empty", "DSL content cannot be empty", 1, 1)])
+        return None
+    if len(chunks) > STATEMENTS_MAX:
+        span = (chunks[STATEMENTS_MAX][0].start, chunks[STATEMENTS_MAX][0].end)
+        problems.append(positions.problem("too-long", f"a rule has at most {STATEMENTS_MAX} statements", span))
+        return None
+    statements: list[Statement] = []
+    wrong = [(problem.line, problem.column) for problem in lexical]
+    for number, chunk in enumerate(chunks):
+        end = chunks[number + 1][0].start if number + 1 < len(chunks) else len(source)
+        start_at, end_at = positions.at(chunk[0].start), positions.at(end)
+        mistakes = [p for p, at in zip(lexical, wrong, strict=True) if start_at <= at < end_at or at == end_at]
+        if mistakes:
+            problems.append(mistakes[0])
+            continue
+        statement = _statement(chunk, end, positions, problems, alone=len(chunks) == 1)
+        if statement is not None:
+            statements.append(statement)
+    return _arrange(statements, positions, problems)
+
+
+def _statements(tokens: list[Token]) -> list[list[Token]]:
+    """Split the tokens before each statement word."""
+    chunks: list[list[Token]] = []
+    for token in tokens:
+        if not chunks or token.type in _KEYWORD_TYPES:
+            chunks.append([token])
+        else:
+            chunks[-1].append(token)
+    return chunks
+
+
+_KEYWORD_TYPES: Final = frozenset(word.upper() for word in KEYWORDS)
+
+
+def _statement(
+    chunk: list[Token], end: int, positions: Positions, problems: list[Problem], *, alone: bool
+) -> Statement | None:
+    first = chunk[0]
+    if first.type in _KEYWORD_TYPES:
+        statement: Statement | None = _parse(f"rule_{first.value}", chunk, end, positions, problems)
+        return statement
+    if alone:
+        condition = _parse("expression", chunk, end, positions, problems)
+        return None if condition is None else When((first.start, first.start), condition)
+    problems.append(
+        positions.problem(
+            "syntax",
+            f"expected a statement, found {_shown(first)}",
+            (first.start, first.end),
+            "a condition begins with `when`",
+        )
+    )
+    return None
+
+
+def _parse(start: str, tokens: list[Token], end: int, positions: Positions, problems: list[Problem]) -> Any:
+    try:
+        return parser().parse(tokens, start=start)
+    except UnexpectedToken as error:
+        token: Any = error.token
+        if token.type == "$END":
+            last = tokens[-1] if tokens else None
+            span = (end, end) if last is None else (last.end, last.end)
+            message = f"unexpected end of the {'expression' if start == 'expression' else 'statement'}"
+            problems.append(positions.problem("syntax", message, span, _ending_hint(error.accepts or error.expected)))
+        else:
+            problems.append(_unexpected(token, error.accepts or error.expected, positions))
+    except RangeProblem as error:
+        problems.append(positions.problem("number-range", error.message, error.span))
+    return None
+
+
+def _shown(token: Token) -> str:
+    if token.type in {"STRING", "BYTES", "INT", "UINT", "FLOAT"}:
+        return {"STRING": "a string", "BYTES": "bytes"}.get(token.type, "a number")
+    return f"`{token.value}`"
+
+
+_HINTS: Final = {
+    "and": "logical and is `&&`",
+    "or": "logical or is `||`",
+    "not": "logical not is `!`",
+    "AND": "logical and is `&&`",
+    "OR": "logical or is `||`",
+    "NOT": "logical not is `!`",
+    "is": "equality is `==`",
+    "between": "write `a <= x && x < b`",
+}
+
+
+def _ending_hint(expected: set[str]) -> str | None:
+    for closing, sign in (("RPAR", ")"), ("RSQB", "]"), ("RBRACE", "}")):
+        if closing in expected:
+            return f"`{sign}` is missing"
+    if "TO" in expected and "ANDAND" in expected:
+        return "`to` and the path are missing"
+    if "NAME" in expected:
+        return "an expression is missing"
+    return "`=` is missing" if "ASSIGN" in expected else None
+
+
+def _unexpected(token: Token, expected: set[str], positions: Positions) -> Problem:
+    span = (token.start, token.end)
+    hint = None
+    if token.type == "NAME":
+        hint = _HINTS.get(token.value)
+    elif token.type == "ASSIGN":
+        hint = "equality is `==`"
+    elif token.type == "BAR":
+        hint = "logical or is `||`"
+    elif token.type == "PARAMETER" and "NAME" in expected:
+        hint = "a parameter stands where a literal may"
+    if hint is None:
+        hint = _ending_hint(expected - {"NAME"}) if "NAME" not in expected else "an expression is expected here"
+    return positions.problem("syntax", f"unexpected {_shown(token)}", span, hint)
+
+
+def _arrange(statements: list[Statement], positions: Positions, problems: list[Problem]) -> Rule | None:
+    """Sort statements by kind, telling what is out of order or there twice."""
+    on: On | None = None
+    when: When | None = None
+    lets: list[Let] = []
+    branches: dict[str, list[Statement]] = {}
+    current: list[Statement] | None = None
+
+    def misplaced(statement: Statement, message: str, hint: str | None = None) -> None:
+        problems.append(positions.problem("statement-order", message, statement.span, hint))
+
+    for statement in statements:
+        match statement:
+            case On():
+                if on is not None:
+                    misplaced(statement, "a rule has one `on`", "separate fact types with commas")
+                elif lets or when or branches:
+                    misplaced(statement, "`on` comes first")
+                on = on or statement
+            case Let():
+                if when or branches:
+                    misplaced(statement, "a `let` comes before `when`, `then` and `else`")
+                lets.append(statement)
+            case When():
+                if when is not None:
+                    misplaced(statement, "a rule has one `when`", "join the conditions with `&&`")
+                elif branches:
+                    misplaced(statement, "`when` comes before `then` and `else`")
+                when = when or statement
+            case Branch(name=name):
+                if name in branches:
+                    misplaced(statement, f"a rule has one `{name}`")
+                elif name == "then" and "else" in branches:
+                    misplaced(statement, "`then` comes before `else`")
+                elif name == "else" and when is None:
+                    misplaced(statement, "`else` without a `when`")
+                current = branches.setdefault(name, [])
+            case _:
+                if current is None:
+                    misplaced(statement, "an action needs a `then` or `else` before it")
+                else:
+                    current.append(statement)
+    then = branches.get("then")
+    otherwise = branches.get("else")
+    for name, actions in branches.items():
+        if not actions and not problems:
+            place = next(s for s in statements if isinstance(s, Branch) and s.name == name)
+            misplaced(place, f"`{name}` has no action")
+    if when is None and then is None and not problems:
+        last = statements[-1]
+        problems.append(positions.problem("statement-order", "the rule has no `when` and no `then`", last.span))
+    return Rule(
+        on,
+        tuple(lets),
+        when,
+        None if then is None else tuple(then),
+        None if otherwise is None else tuple(otherwise),
+    )
+
+
+def is_int_literal_in_range(value: int) -> bool:
+    """Return whether an int literal fits 64 bits; the parser lets any through, as a minus may stand before it."""
+    return -INT_MAX - 1 <= value <= INT_MAX
+
+
+def reserved_hint(word: str) -> str | None:
+    """Return how to write a field whose name CEL reserves."""
+    return f"a field of this name is written `payload.{word}`" if word in RESERVED else None

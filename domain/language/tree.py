@@ -1,0 +1,186 @@
+"""The syntax tree: what was written, with where it was written. Offsets are code points from the source's start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A part of an expression; ``span`` is all of it, ``mark`` is the word or operator that a problem points at."""
+
+    span: Span
+    mark: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Literal(Node):
+    """null, a bool, number, string or bytes."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Node):
+    """A template's ``${name}``."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Name(Node):
+    """An identifier; ``rooted`` when written with a leading dot."""
+
+    name: str
+    rooted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Node):
+    """``operand.field``, or ``operand.?field``."""
+
+    operand: Node
+    field: str
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Node):
+    """``operand[key]``, or ``operand[?key]``."""
+
+    operand: Node
+    key: Node
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Node):
+    """``function(arguments)``, or ``target.function(arguments)``."""
+
+    function: str
+    target: Node | None
+    arguments: tuple[Node, ...]
+    rooted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf(Node):
+    """``[a, b, ?c]``; ``optional`` tells which elements carry a ``?``."""
+
+    items: tuple[Node, ...]
+    optional: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf(Node):
+    """``{k: v, ?k: v}``: key, value, whether with a ``?``."""
+
+    entries: tuple[tuple[Node, Node, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(Node):
+    """``!x`` or ``-x``."""
+
+    operator: str
+    operand: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(Node):
+    """An arithmetic operator, a comparison or ``in``."""
+
+    operator: str
+    left: Node
+    right: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Logic(Node):
+    """A chain of one logical operator, ``&&`` or ``||``."""
+
+    operator: str
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional(Node):
+    """``test ? then : otherwise``, with the chain of further conditionals flattened: pairs, then the last value."""
+
+    branches: tuple[tuple[Node, Node], ...]
+    otherwise: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement; ``span`` is its word."""
+
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class On(Statement):
+    """``on T, …``."""
+
+    types: tuple[tuple[str, Span], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Let(Statement):
+    """``let name = value``."""
+
+    name: str
+    name_span: Span
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class When(Statement):
+    """``when condition``; a bare expression too."""
+
+    condition: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Branch(Statement):
+    """The word ``then`` or ``else``."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Action(Statement):
+    """``set``, ``add`` or ``append``."""
+
+    kind: str
+    path: tuple[str, ...]
+    path_span: Span
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Emit(Statement):
+    """``emit name map``."""
+
+    name: str
+    name_span: Span
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Stop(Statement):
+    """``stop``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A whole rule, its statements sorted by kind; ``tail`` is where the text ends."""
+
+    on: On | None
+    lets: tuple[Let, ...]
+    when: When | None
+    then: tuple[Statement, ...] | None
+    otherwise: tuple[Statement, ...] | None
