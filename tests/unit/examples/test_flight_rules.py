@@ -1,0 +1,141 @@
+"""The flight rules against the oracle: each fact's whole decision, as two witnesses see it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from domain.decisions.order import require_no_conflict
+from domain.language import check_rule, compile_rule
+
+ROOT = Path(__file__).parents[3]
+RULE_FILES = sorted((ROOT / "examples" / "flights" / "rules").glob("*.rule"))
+DIFFERENCES_SHOWN = 5
+
+
+def canonical(value) -> str:
+    """JSON text in which 1, 1.0 and true differ, and the order of keys does not matter."""
+    return json.dumps(value, sort_keys=True)
+
+
+def dsl_of(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    return text.split("+++\n", 2)[2] if text.startswith("+++\n") else text
+
+
+@pytest.fixture(scope="module")
+def decisions(flights):
+    return flights.decisions()
+
+
+@pytest.fixture(scope="module")
+def expectations(flights, oracle):
+    return [oracle.expected(fact) for fact in flights.facts]
+
+
+def test_there_are_at_least_15_rules(flights):
+    assert len(flights.rules) >= 15
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
+def test_a_rule_file_compiles_without_a_warning(path):
+    assert check_rule(dsl_of(path)) == []
+    assert compile_rule(dsl_of(path)).warnings == ()
+
+
+def test_no_two_rules_share_a_name(flights):
+    assert Counter(rule.name for rule in flights.rules).most_common(1)[0][1] == 1
+
+
+def test_the_rules_can_all_be_active_together(flights):
+    active = []
+    for rule in flights.ruleset().rules:
+        require_no_conflict(rule, active)
+        active.append(rule)
+
+
+def test_the_oracle_knows_the_same_rules_at_the_same_priorities(flights, oracle):
+    assert {rule.name: str(rule.priority) for rule in flights.rules} == {
+        each.name: each.priority for each in oracle.RULES
+    }
+
+
+def test_the_oracle_imports_nothing_of_the_project():
+    tree = ast.parse((ROOT / "tests" / "oracle" / "flights.py").read_text(encoding="utf-8"))
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+
+    assert imported <= sys.stdlib_module_names
+
+
+def test_every_decision_is_what_the_oracle_expects(flights, decisions, expectations):
+    differences = [
+        f"{fact['id']}:\n  decided  {canonical(seen)}\n  expected {canonical(wanted)}"
+        for fact, decision, wanted in zip(flights.facts, decisions, expectations, strict=True)
+        if canonical(seen := {key: decision[key] for key in wanted}) != canonical(wanted)
+    ]
+
+    assert not differences, f"{len(differences)} differ\n" + "\n".join(differences[:DIFFERENCES_SHOWN])
+
+
+def test_no_fact_makes_a_rule_fail(decisions):
+    assert [fault for decision in decisions for fault in decision["faults"]] == []
+
+
+def test_every_rule_matches_some_facts_and_not_others_of_its_types(flights, oracle):
+    """A rule that matched all or nothing would compare nothing; only those without a condition always match."""
+    types = Counter(fact["type"] for fact in flights.facts)
+    always = set()
+    for rule in oracle.RULES:
+        matched = oracle.count(rule, flights.facts)
+        assert matched > 0, rule.name
+        if matched == sum(types[each] for each in rule.fact_types):
+            always.add(rule.name)
+
+    assert always == {"cancellation-rebooking", "carrier-score-cancelled", "compensation-cancellation"}
+
+
+def test_a_fact_typically_matches_two_to_four_rules_and_seldom_has_an_effect(expectations):
+    sizes = Counter(len(each["matches"]) for each in expectations)
+    with_effects = sum(bool(each["effects"]) for each in expectations)
+
+    assert sizes[2] + sizes[3] + sizes[4] > 0.7 * len(expectations)
+    assert 0.03 < with_effects / len(expectations) < 0.08
+
+
+def test_both_outcomes_occur(expectations):
+    assert min(Counter(each["outcome"] for each in expectations).values()) > 1_000
+
+
+def test_of_two_rules_of_one_priority_the_lower_name_sets_the_path(decisions):
+    both = [
+        decision
+        for decision in decisions
+        if {"early-arrival", "status-arrival"} <= {match["name"] for match in decision["matches"]}
+    ]
+
+    assert len(both) > 1_000
+    assert all(decision["output"]["status"]["label"] == "early" for decision in both)
+
+
+def test_the_readme_tells_the_rules_and_their_counts_as_they_are(flights, oracle):
+    readme = (flights.folder / "README.md").read_text(encoding="utf-8")
+    counted = oracle.counts(flights.facts)
+    descriptions = {rule.name: rule.description for rule in flights.rules}
+    rows = [
+        f"| {rule.priority} | {rule.name} | {counted[rule.name]:,} | {descriptions[rule.name]}" for rule in oracle.RULES
+    ]
+
+    places = [readme.find(row) for row in rows]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert f"{len(flights.facts):,} real flights" in readme
