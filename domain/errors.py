@@ -7,7 +7,7 @@ expected outcome of handling a message is a value (see ``streams.settling``), no
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 
 class ErrorCode(StrEnum):
@@ -27,7 +27,7 @@ class ErrorCode(StrEnum):
 class RulestreamError(Exception):
     """The root of every error of this project; ``details`` is JSON data for the sender."""
 
-    code: ClassVar[ErrorCode] = ErrorCode.INTERNAL_ERROR
+    code: ErrorCode = ErrorCode.INTERNAL_ERROR
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)

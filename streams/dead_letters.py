@@ -21,15 +21,14 @@ def dead_command_publication(
     subject: str, payload: bytes, found: Mapping[str, str], reason: DeadReason, payload_bytes_max: int
 ) -> Publication:
     """Return a command's dead letter: its bytes, its headers as ``Original-<name>``, and why."""
-    original = {headers.ORIGINAL_PREFIX + name: value for name, value in found.items()}
     identity = hashlib.sha256(subject.encode() + b"\x00" + repr(sorted(found.items())).encode() + b"\x00" + payload)
     named = {
         headers.MESSAGE_ID: f"dead-command-{identity.hexdigest()[:32]}",
         headers.DEAD_REASON: reason.value,
         headers.DEAD_MESSAGE: _MESSAGES[reason],
-        headers.DEAD_SUBJECT: subject,
+        headers.DEAD_SUBJECT: headers.harmless(subject),
     }
-    head = header_block({**named, **original})
+    head = header_block({**named, **headers.original(found)})
     if len(head) + len(payload) > payload_bytes_max:
         head = header_block({**named, headers.DEAD_TRUNCATED: "headers"})
     return Publication(subjects.dead_command(subject), head, payload[: payload_bytes_max - len(head)])

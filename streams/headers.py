@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 MESSAGE_ID: Final = "Nats-Msg-Id"
@@ -32,6 +33,8 @@ DEAD_STORED_AT: Final = "Rulestream-Stored-At"
 DEAD_TRUNCATED: Final = "Rulestream-Truncated"
 ORIGINAL_PREFIX: Final = "Original-"
 
+_BREAKING: Final = dict.fromkeys(map(ord, "\r\n\0"), "\N{REPLACEMENT CHARACTER}")
+
 
 def cloud_event(event_id: str, event_type: str, time: str, traceparent: str | None = None) -> dict[str, str]:
     """Return the headers of a message that we publish; ``event_id`` is also what the server deduplicates by."""
@@ -47,6 +50,16 @@ def cloud_event(event_id: str, event_type: str, time: str, traceparent: str | No
     if traceparent:
         found[TRACEPARENT] = traceparent
     return found
+
+
+def original(found: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a message's headers as a dead letter carries them: ``Original-<name>``, made harmless."""
+    return {ORIGINAL_PREFIX + harmless(name): harmless(value) for name, value in (found or {}).items()}
+
+
+def harmless(text: str) -> str:
+    """Put a replacement character for what no header may hold but a raw client can send: CR, LF and NUL."""
+    return text.translate(_BREAKING)
 
 
 def lowered(headers: dict[str, str] | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ FACT_PREFIX: Final = "facts."
 DECISIONS: Final = "decisions.>"
 EFFECTS: Final = "effects.>"
 DEAD: Final = "dead.>"
-INVALID_FACT_TYPE: Final = "_invalid"
+INVALID: Final = "_invalid"
 
 
 class Address(NamedTuple):
@@ -72,9 +72,10 @@ def effect(name: str) -> str:
 
 
 def dead_fact(type_: str | None) -> str:
-    return f"dead.facts.{type_ or INVALID_FACT_TYPE}"
+    return f"dead.facts.{type_ or INVALID}"
 
 
 def dead_command(subject: str) -> str:
-    """Name the dead letter of a command, whatever its subject looks like."""
-    return f"dead.commands.{subject.removeprefix(COMMAND_PREFIX)}"
+    """Name the dead letter of a command; one whose subject could not be published on again is ``_invalid``."""
+    rest = subject.removeprefix(COMMAND_PREFIX)
+    return f"dead.commands.{rest if is_dotted_name(rest) else INVALID}"

@@ -90,6 +90,19 @@ class Worker:
         await self._resources.aclose()
         _log.info("worker_stopped")
 
+    async def failed(self) -> None:
+        """Wait until a part of the worker ends by itself, which is a defect of ours."""
+        if self._facts is None:
+            await asyncio.Event().wait()
+        else:
+            await self._facts.ended()
+
+    def raise_failure(self) -> None:
+        """Raise what ended a part of the worker, if something did."""
+        failure = None if self._facts is None else self._facts.failure
+        if failure is not None:
+            raise failure
+
     async def readiness(self) -> Readiness:
         """Ask every dependency; without Redis the worker is degraded, and ready."""
         nats_up, postgres_up, redis_up = await asyncio.gather(

@@ -117,7 +117,7 @@ def _read(delivery: Delivery, bytes_max: int) -> Accepted:
         return Accepted(Fact(key, fact_id, fact_type, delivery.sequence, time_ns, _decode(delivery.data)))
     found = headers.lowered(delivery.headers)
     payload: Any
-    if found.get(headers.CONTENT_TYPE, "").startswith(headers.STRUCTURED_CLOUD_EVENT):
+    if found.get(headers.CONTENT_TYPE, "").lower().startswith(headers.STRUCTURED_CLOUD_EVENT):
         envelope = _decode(delivery.data)
         cloud_id, source, time = (_text(envelope, name) for name in ("id", "source", "time"))
         payload = envelope.get("data")

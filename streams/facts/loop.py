@@ -144,6 +144,11 @@ class FactLoop:
         if self._client.is_connected:
             await self._client.flush()
 
+    async def ended(self) -> None:
+        """Wait until the intake ends, by a stop or by itself."""
+        if self._intake is not None:
+            await asyncio.wait([self._intake])
+
     @property
     def failure(self) -> BaseException | None:
         """Return what ended the intake, should it ever end by itself: a defect of ours."""
@@ -172,12 +177,16 @@ class FactLoop:
         self._in_flight.discard(task)
         self._slots.release()
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("batch_failed", exc_info=error)
+            _log.error("batch_lost", exc_info=error)
 
     async def _process(self, groups: Sequence[Sequence[Delivery]]) -> None:
         for group in groups:
             batch = await self._decide(group)
-            await self._finish(batch)
+            try:
+                await self._finish(batch)
+            except Exception:  # noqa: BLE001  # a defect of ours: nothing is acknowledged, everything comes again
+                _log.exception("batch_failed", facts=len(group))
+                await self._settle([(delivery, Retry(_DEFECT_RETRY_S)) for delivery in group])
 
     async def _decide(self, deliveries: Sequence[Delivery]) -> _Batch:
         batch = _Batch(started=asyncio.get_running_loop().time())
@@ -289,7 +298,11 @@ class FactLoop:
             before_sleep=keep,
             reraise=True,
         )
-        result: _Result = await retrying(call)
+
+        async def attempt() -> _Result:
+            return await call()
+
+        result: _Result = await retrying(attempt)
         self._observer.dependency(service, is_up=True)
         return result
 

@@ -48,14 +48,13 @@ def dead_fact_publication(delivery: Delivery, refused: Refused, payload_bytes_ma
         headers.MESSAGE_ID: f"dead-{delivery.stream}-{delivery.sequence}-{delivery.stored_at_ns}",
         headers.DEAD_REASON: refused.reason.value,
         headers.DEAD_MESSAGE: _one_line(refused.message),
-        headers.DEAD_SUBJECT: delivery.subject,
+        headers.DEAD_SUBJECT: headers.harmless(delivery.subject),
         headers.DEAD_STREAM: delivery.stream,
         headers.DEAD_SEQUENCE: str(delivery.sequence),
         headers.DEAD_STORED_AT: time_text(delivery.stored_at_ns),
     }
-    original = {headers.ORIGINAL_PREFIX + name: value for name, value in (delivery.headers or {}).items()}
     subject = subjects.dead_fact(subjects.fact_type(delivery.subject))
-    head = header_block({**found, **original})
+    head = header_block({**found, **headers.original(delivery.headers)})
     if len(head) + len(delivery.data) <= payload_bytes_max:
         return Publication(subject, head, delivery.data)
     head = header_block({**found, headers.DEAD_TRUNCATED: "headers"})

@@ -1,0 +1,48 @@
+"""``rulestream``: the one executable. Exit codes: 0 done, 1 the operation failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from worker.cli import decision, demo, dev, evaluate, fact, migrate, rule, topology, work
+
+app = typer.Typer(
+    name="rulestream",
+    help="A rules worker on event streams: publish facts, subscribe to decisions, scale by adding workers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("dev")(dev.dev)
+app.command("demo")(demo.demo)
+app.command("worker")(work.work)
+app.add_typer(migrate.app, name="migrate")
+app.add_typer(topology.app, name="topology")
+app.add_typer(rule.app, name="rule")
+app.add_typer(fact.app, name="fact")
+app.add_typer(decision.app, name="decision")
+app.command("eval")(evaluate.evaluate)
+
+
+def _show_version(wanted: bool) -> None:  # typer's callback signature
+    if wanted:
+        typer.echo(f"rulestream {version('rulestream')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Decide facts by rules, exactly once, with proof."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,122 @@
+"""How rules and decisions look to people."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+_STATUS_STYLES: Final = {
+    "DRAFT": "white",
+    "UNDER_REVIEW": "yellow",
+    "APPROVED": "cyan",
+    "ACTIVE": "bold green",
+    "INACTIVE": "dim",
+    "DEPRECATED": "dim strike",
+}
+
+
+def rule_line(verb: str, rule: dict[str, Any]) -> RenderableType:
+    """One line that says what a command made of a rule."""
+    text = Text(f"{verb}: ")
+    text.append(rule["name"], style="bold")
+    text.append(f" version {rule['version']} is ")
+    text.append(rule["status"], style=_STATUS_STYLES.get(rule["status"], ""))
+    if rule["activeVersion"] is not None and rule["activeVersion"] != rule["version"]:
+        text.append(f" (version {rule['activeVersion']} decides)")
+    text.append(f"  {rule['ruleId']}", style="dim")
+    return text
+
+
+def rule_panel(rule: dict[str, Any]) -> RenderableType:
+    """A rule, whole."""
+    table = Table.grid(padding=(0, 2))
+    for label, key in (
+        ("id", "ruleId"),
+        ("status", "status"),
+        ("version", "version"),
+        ("deciding version", "activeVersion"),
+        ("priority", "priority"),
+        ("description", "description"),
+        ("tags", "tags"),
+        ("created", "createdAt"),
+        ("created by", "createdBy"),
+        ("updated", "updatedAt"),
+        ("updated by", "updatedBy"),
+        ("approved by", "approvedBy"),
+        ("effective from", "effectiveFrom"),
+        ("effective until", "effectiveUntil"),
+    ):
+        value = rule.get(key)
+        if value not in (None, "", []):
+            shown = ", ".join(value) if isinstance(value, list) else str(value)
+            table.add_row(Text(label, style="dim"), Text(shown, style=_STATUS_STYLES.get(shown, "")))
+    return Group(Panel(table, title=Text(rule["name"], style="bold"), title_align="left"), Text(rule["dslContent"]))
+
+
+def rules_table(page: dict[str, Any]) -> RenderableType:
+    """A page of rules."""
+    table = Table("name", "status", "version", "decides", "priority", "updated by", "updated")
+    for rule in page["items"]:
+        table.add_row(
+            Text(rule["name"]),
+            Text(rule["status"], style=_STATUS_STYLES.get(rule["status"], "")),
+            str(rule["version"]),
+            str(rule["activeVersion"] or "-"),
+            rule["priority"],
+            rule["updatedBy"],
+            rule["updatedAt"],
+        )
+    return Group(table, _more(page))
+
+
+def versions_table(page: dict[str, Any]) -> RenderableType:
+    """A rule's versions."""
+    table = Table("version", "name", "author", "created", "approved by", "restored from")
+    for version in page["items"]:
+        table.add_row(
+            str(version["version"]),
+            Text(version["name"]),
+            version["author"],
+            version["createdAt"],
+            version["approvedBy"] or "-",
+            str(version["restoredFrom"] or "-"),
+        )
+    return Group(table, _more(page))
+
+
+def history_table(page: dict[str, Any]) -> RenderableType:
+    """What happened to a rule."""
+    table = Table("when", "what", "who", "version", "status", "revision")
+    for event in page["items"]:
+        table.add_row(
+            event["occurredAt"],
+            event["eventType"],
+            event["actor"],
+            str(event["version"]),
+            Text(event["status"], style=_STATUS_STYLES.get(event["status"], "")),
+            str(event.get("revision") or "-"),
+        )
+    return Group(table, _more(page))
+
+
+def decision_line(decision: dict[str, Any]) -> Text:
+    """One line that says what was decided about a fact."""
+    text = Text(decision["factTime"] or "-", style="dim")
+    matched = decision["outcome"] == "matched"
+    text.append(f" {decision['outcome']:<9} ", style="bold green" if matched else "white")
+    text.append(f"{decision['factType']} {decision['factId']}  ")
+    text.append(", ".join(match["name"] for match in decision["matches"] if match["branch"] == "then"), style="cyan")
+    if decision["faultCount"]:
+        text.append(f"  {decision['faultCount']} faults", style="bold red")
+    return text
+
+
+def _more(page: dict[str, Any]) -> Text:
+    text = f"{len(page['items'])} of {page['total']}"
+    if "nextOffset" in page:
+        text += f", more with --page-offset {page['nextOffset']}"
+    return Text(text, style="dim")

@@ -1,0 +1,76 @@
+"""``rulestream worker``: workers against the configured servers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from worker.settings import Role, Settings
+
+RolesOption = Annotated[
+    str | None, typer.Option("--roles", help="Some of: facts,commands,queries,relay. All by default.")
+]
+
+
+def work(
+    roles: RolesOption = None,
+    processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="How many worker processes.")] = 1,
+) -> None:
+    """Run workers until Ctrl-C or SIGTERM, then drain and exit."""
+    from worker.cli.running import run, settings_or_exit
+
+    overrides: dict[str, object] = {}
+    if roles is not None:
+        known = {role.value for role in Role}
+        unknown = [name for name in roles.split(",") if name.strip() not in known]
+        if unknown:
+            raise typer.BadParameter(f"no such role: {', '.join(unknown)}", param_hint="--roles")
+        overrides["roles"] = roles
+    settings = settings_or_exit(**overrides)
+    if processes > 1:
+        raise typer.Exit(run(supervise(processes, roles)))
+    run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Run one worker until told to stop."""
+    from worker.cli.running import stop_signal
+    from worker.service import running_worker
+    from worker.telemetry import configure_logging
+
+    configure_logging(settings.log_format, settings.log_level)
+    stopping = stop_signal()
+    async with running_worker(settings) as worker:
+        waiting = asyncio.create_task(stopping.wait())
+        failing = asyncio.create_task(worker.failed())
+        await asyncio.wait({waiting, failing}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        failing.cancel()
+        await asyncio.gather(waiting, failing, return_exceptions=True)
+        worker.raise_failure()
+
+
+async def supervise(processes: int, roles: str | None) -> int:
+    """Run worker processes and pass signals on; when one ends by itself the others are stopped, and 1 is returned."""
+    from worker.cli.running import stop_signal
+
+    command = [sys.executable, "-m", "worker.cli", "worker", *(["--roles", roles] if roles else [])]
+    stopping = stop_signal()
+    children = [
+        await asyncio.create_subprocess_exec(*command, env=os.environ.copy(), start_new_session=True) for _ in range(processes)
+    ]
+    ends = [asyncio.create_task(child.wait()) for child in children]
+    asked = asyncio.create_task(stopping.wait())
+    await asyncio.wait([asked, *ends], return_when=asyncio.FIRST_COMPLETED)
+    was_asked = stopping.is_set()
+    asked.cancel()
+    for child in children:
+        if child.returncode is None:
+            child.send_signal(signal.SIGTERM)
+    codes = await asyncio.gather(*ends)
+    return 0 if was_asked and not any(codes) else 1

@@ -1,0 +1,123 @@
+"""A client of the worker on plain nats-py: commands, queries, facts and decisions, as any user of the subjects."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client as NatsClient
+from nats.js.errors import APIError, NoStreamResponseError
+
+from domain.errors import ErrorCode, RulestreamError, UnavailableError
+from domain.rules.content import RuleContent, format_moment
+from streams import headers, subjects
+from streams.connection import connect
+
+_ASK_AGAIN_S: Final = 2.0
+
+
+class RemoteError(RulestreamError):
+    """The worker answered with an error: its code, message and details."""
+
+    def __init__(self, code: str, message: str, details: dict[str, Any]) -> None:
+        super().__init__(message, **details)
+        self.code = ErrorCode(code)
+
+
+class Client:
+    """Sends commands and queries as one actor."""
+
+    def __init__(self, connection: NatsClient, actor: str, timeout_s: float = 10.0) -> None:
+        self._connection = connection
+        self._actor = actor
+        self._timeout_s = timeout_s
+
+    async def command(self, verb: str, payload: dict[str, Any], command_id: str | None = None) -> dict[str, Any]:
+        """Send a command, durable once acknowledged, and return its result.
+
+        Raises RemoteError for the worker's refusal, UnavailableError when no worker answered in time: the command then
+        waits in its stream and is decided later, under the id that the message names.
+        """
+        command_id = command_id or str(uuid.uuid4())
+        reply = f"rules.reply.{self._actor}.{command_id}"
+        subscription = await self._connection.subscribe(reply, max_msgs=1)
+        try:
+            await self._connection.flush()
+            acknowledgement = await self._connection.jetstream().publish(
+                subjects.command(self._actor, verb),
+                msgspec.json.encode(payload),
+                headers={headers.MESSAGE_ID: command_id},
+            )
+            if acknowledgement.duplicate:
+                return await self._decided_before(command_id)
+            message = await subscription.next_msg(timeout=self._timeout_s)
+            return _result(msgspec.json.decode(message.data))
+        except nats.errors.TimeoutError:
+            raise UnavailableError("worker", f"no worker answered yet; command {command_id} waits") from None
+        except (NoStreamResponseError, APIError, nats.errors.Error) as error:
+            raise UnavailableError("nats", f"the command could not be sent: {error}") from error
+        finally:
+            await subscription.unsubscribe()
+
+    async def query(self, verb: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Ask and return the result; raises RemoteError, or UnavailableError when no worker answers."""
+        try:
+            message = await self._connection.request(
+                subjects.query(self._actor, verb), msgspec.json.encode(payload), timeout=self._timeout_s
+            )
+        except nats.errors.NoRespondersError:
+            raise UnavailableError("worker", "no worker is listening for queries") from None
+        except nats.errors.TimeoutError:
+            raise UnavailableError("worker", "no worker answered in time") from None
+        return _result(msgspec.json.decode(message.data))
+
+    async def _decided_before(self, command_id: str) -> dict[str, Any]:
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        while True:
+            try:
+                return _result(await self.query("command", {"commandId": command_id}))
+            except RemoteError as error:
+                if error.code is not ErrorCode.NOT_FOUND or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(_ASK_AGAIN_S)
+
+
+def create_payload(content: RuleContent) -> dict[str, Any]:
+    """Return the payload of the command that creates a rule with this content."""
+    payload: dict[str, Any] = {
+        "name": content.name,
+        "dslContent": content.dsl_content,
+        "priority": content.priority.value,
+    }
+    if content.description:
+        payload["description"] = content.description
+    if content.tags:
+        payload["tags"] = list(content.tags)
+    if content.effective_from is not None:
+        payload["effectiveFrom"] = format_moment(content.effective_from)
+    if content.effective_until is not None:
+        payload["effectiveUntil"] = format_moment(content.effective_until)
+    return payload
+
+
+@asynccontextmanager
+async def connected(url: str, actor: str, timeout_s: float = 10.0) -> AsyncIterator[Client]:
+    """Connect as an actor for the length of a block; raises UnavailableError with the server's address."""
+    connection = await connect(url, "rulestream-client", is_patient=False)
+    try:
+        yield Client(connection, actor, timeout_s)
+    finally:
+        await connection.close()
+
+
+def _result(answer: dict[str, Any]) -> dict[str, Any]:
+    error = answer.get("error")
+    if error is not None:
+        raise RemoteError(error["code"], error["message"], error.get("details") or {})
+    result: dict[str, Any] = answer["result"]
+    return result

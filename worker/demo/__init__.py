@@ -1,0 +1,1 @@
+"""The demonstration: real servers, real rules through their whole life, real facts."""

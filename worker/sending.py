@@ -1,0 +1,98 @@
+"""Publishing facts from files, in batches, each acknowledged by JetStream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from streams import headers, subjects
+from streams.connection import connect
+from streams.messages.decisions import time_text
+from streams.wire import BatchPublisher, Publication, header_block
+from worker.cli.output import progress
+from worker.files.facts import CE_SOURCE, FactProblem, FileFact, count_lines, read_fact_batches
+
+BATCH: Final = 500
+BATCHES_IN_FLIGHT: Final = 3
+PROBLEMS_KEPT: Final = 100
+
+
+@dataclass(slots=True)
+class SendReport:
+    """How many facts were stored, how many lines were no facts, and the first of those."""
+
+    sent: int = 0
+    refused: int = 0
+    problems: list[FactProblem] = field(default_factory=list)
+
+
+def publication(fact: FileFact) -> Publication:
+    """Return a fact's message: its data, and its id and time as a CloudEvent's where it has them.
+
+    The id is the message id too, so that the stream drops a file that is sent twice within its duplicate window.
+    """
+    found: dict[str, str] = {}
+    if fact.id is not None:
+        found = {
+            headers.MESSAGE_ID: fact.id,
+            "ce-specversion": "1.0",
+            headers.CE_ID: fact.id,
+            headers.CE_SOURCE: CE_SOURCE,
+            "ce-type": fact.type,
+        }
+    if fact.time_ns is not None:
+        found[headers.CE_TIME] = time_text(fact.time_ns)
+    return Publication(subjects.fact(fact.type), header_block(found), fact.data)
+
+
+async def send_facts(url: str, path: Path, fact_type: str | None) -> SendReport:
+    """Publish every fact of a file; raises UnavailableError when the stream does not take them."""
+    client = await connect(url, "rulestream-sender", is_patient=False)
+    try:
+        publisher = BatchPublisher(client)
+        await publisher.start()
+        lines = None if str(path) == "-" else lambda: count_lines(path)
+        with progress("facts", lines) as update:
+            return await publish_file(publisher, path, fact_type, update)
+    finally:
+        await client.close()
+
+
+async def publish_file(
+    publisher: BatchPublisher, path: Path, fact_type: str | None, update: Callable[[int], None]
+) -> SendReport:
+    """Publish a file's facts with a few batches in flight, telling ``update`` how many are stored."""
+    report = SendReport()
+    in_flight: set[asyncio.Task[int]] = set()
+    waiting: list[Publication] = []
+
+    async def settle(keep: int) -> None:
+        nonlocal in_flight
+        while len(in_flight) > keep:
+            done, in_flight = await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED)
+            report.sent += sum(task.result() for task in done)
+            update(report.sent)
+
+    for batch in read_fact_batches(path, fact_type):
+        for fact in batch:
+            if isinstance(fact, FactProblem):
+                report.refused += 1
+                report.problems.extend([fact] if len(report.problems) < PROBLEMS_KEPT else [])
+                continue
+            waiting.append(publication(fact))
+            if len(waiting) >= BATCH:
+                await settle(BATCHES_IN_FLIGHT - 1)
+                in_flight.add(asyncio.create_task(_publish(publisher, waiting)))
+                waiting = []
+    if waiting:
+        in_flight.add(asyncio.create_task(_publish(publisher, waiting)))
+    await settle(0)
+    return report
+
+
+async def _publish(publisher: BatchPublisher, publications: Sequence[Publication]) -> int:
+    await publisher.publish(publications)
+    return len(publications)
