@@ -62,7 +62,8 @@ async def supervise(processes: int, roles: str | None) -> int:
     command = [sys.executable, "-m", "worker.cli", "worker", *(["--roles", roles] if roles else [])]
     stopping = stop_signal()
     children = [
-        await asyncio.create_subprocess_exec(*command, env=os.environ.copy(), start_new_session=True) for _ in range(processes)
+        await asyncio.create_subprocess_exec(*command, env=os.environ.copy(), start_new_session=True)
+        for _ in range(processes)
     ]
     ends = [asyncio.create_task(child.wait()) for child in children]
     asked = asyncio.create_task(stopping.wait())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +22,7 @@ from worker.client import Client, create_payload
 from worker.demo.follower import Tally, follow
 from worker.demo.view import DemoView
 from worker.embedded import Addresses, EmbeddedStack
+from worker.embedded.process import Command, ServerProcess, StopSteps
 from worker.files.facts import FileFact, read_facts
 from worker.files.rules import RuleSource, read_rules
 from worker.migrations import runner
@@ -31,6 +32,8 @@ AUTHOR: Final = "passenger-care"
 APPROVER: Final = "operations-lead"
 _READY_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05
+_STOP_S: Final = 40.0
+_ORPHAN_STOP_S: Final = 5.0
 _BATCHES_IN_FLIGHT: Final = 3
 
 
@@ -53,7 +56,7 @@ async def run_demo(facts_most: int | None, *, quiet: bool) -> None:
         addresses = await stack.start()
     try:
         await runner.upgrade(addresses.postgres)
-        async with worker_process(addresses) as health:
+        async with worker_process(addresses, stack.data_dir) as health:
             view.step(f"NATS, Postgres, Valkey and a worker are ready ({time.monotonic() - started:.1f} s)")
             connection = await connect(addresses.nats, "rulestream-demo", is_patient=False)
             try:
@@ -148,49 +151,45 @@ def _read(path: Path, most: int | None) -> list[FileFact]:
 
 
 @asynccontextmanager
-async def worker_process(addresses: Addresses, **settings: str) -> AsyncIterator[str]:
+async def worker_process(addresses: Addresses, folder: Path, **settings: str) -> AsyncIterator[str]:
     """Run ``rulestream worker`` as a process of its own for the length of a block; gives its health address.
 
-    Raises UnavailableError with the end of the worker's log when it does not come up.
+    It is under guard as the servers are, so that it never outlives this process; its log is in ``folder``. Raises
+    UnavailableError with the end of the worker's log when it does not come up.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RULESTREAM_")}
-    environment |= {
+    environment = {
         "RULESTREAM_NATS_URL": addresses.nats,
         "RULESTREAM_POSTGRES_DSN": addresses.postgres,
         "RULESTREAM_REDIS_URL": addresses.redis,
         "RULESTREAM_HTTP_PORT": "0",
+        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         **settings,
     }
-    with tempfile.TemporaryFile() as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "worker.cli", "worker", env=environment, stderr=log, start_new_session=True
+    process = await ServerProcess.launch(
+        Command(
+            argv=(sys.executable, "-m", "worker.cli", "worker"),
+            log=folder / "worker.log",
+            stop=StopSteps(orderly=((signal.SIGTERM, _STOP_S),), orphaned=((signal.SIGTERM, _ORPHAN_STOP_S),)),
+            env=environment,
         )
-        try:
-            yield f"http://127.0.0.1:{await _health_port(process, log)}"
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.terminate()
-            await process.wait()
+    )
+    try:
+        yield f"http://127.0.0.1:{await _health_port(process)}"
+    finally:
+        await process.stop()
 
 
-async def _health_port(process: asyncio.subprocess.Process, log: Any) -> int:
+async def _health_port(process: ServerProcess) -> int:
     """Read the worker's log until it says that it has started."""
     deadline = time.monotonic() + _READY_TIMEOUT_S
-    while time.monotonic() < deadline and process.returncode is None:
+    while time.monotonic() < deadline and process.running:
         await asyncio.sleep(_POLL_S)
-        for line in _lines(log):
+        for line in process.log_since_start().splitlines():
             with suppress(msgspec.DecodeError):
                 entry = msgspec.json.decode(line)
                 if entry.get("event") == "worker_started":
                     return int(entry["health_port"])
-    tail = b"\n".join(_lines(log)[-5:]).decode("utf-8", "replace")
-    raise UnavailableError("worker", f"the worker did not start:\n{tail}")
-
-
-def _lines(log: Any) -> list[bytes]:
-    size = os.fstat(log.fileno()).st_size
-    return os.pread(log.fileno(), size, 0).splitlines()
+    raise UnavailableError("worker", f"the worker did not start:\n{process.log_tail()}")
 
 
 async def _until_ruleset(health: str, revision: int) -> None:

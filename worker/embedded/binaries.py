@@ -67,7 +67,7 @@ def _from_wheel(server: str, wheel: str, name: str) -> Path | None:
             path = Path(os.path.abspath(str(file.locate())))  # noqa: PTH100 - "..", without following links
             if not path.is_file():
                 continue
-            if not os.access(path, os.X_OK):
+            if not path.stat().st_mode & 0o111:
                 raise EmbeddedServerError(server, f"{path} is not executable: install the wheel {wheel} again")
             return path
     return None
@@ -144,7 +144,7 @@ def _copy_tree(source: Path, target: Path) -> None:
             _copy_tree(entry, copied)
         else:
             shutil.copyfile(entry, copied)
-            copied.chmod(0o755 if os.access(entry, os.X_OK) and entry.stat().st_mode & 0o100 else 0o644)
+            copied.chmod(0o755 if entry.stat().st_mode & 0o100 else 0o644)
 
 
 def _only_ours(folder: Path) -> bool:
