@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.servers import images
+from worker.embedded.nats import PAYLOAD_BYTES_MAX
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # a library's deprecations are not ours to fail on
     from testcontainers.core.container import DockerContainer
 
-NATS_CONFIG_FLAGS = "--jetstream --store_dir /data"
+# As the embedded one has it; the size of a message has no flag.
+NATS_CONFIG = json.dumps({"max_payload": PAYLOAD_BYTES_MAX, "jetstream": {"store_dir": "/data"}})
+NATS_SCRIPT = f"echo '{NATS_CONFIG}' > /tmp/nats.conf && exec nats-server --config /tmp/nats.conf"
 ROLE = "rulestream"
 
 
@@ -31,7 +35,8 @@ class ContainerAddresses:
 def running() -> Iterator[ContainerAddresses]:
     """Start the three containers; they are removed at the end. They may still be starting: callers wait for answers."""
     password = secrets.token_hex(16)
-    nats = DockerContainer(images.NATS.name).with_command(NATS_CONFIG_FLAGS).with_exposed_ports(4222)
+    nats = DockerContainer(images.NATS.name).with_kwargs(entrypoint=["/bin/sh", "-c", NATS_SCRIPT])
+    nats = nats.with_exposed_ports(4222)
     postgres = (
         DockerContainer(images.POSTGRES.name)
         .with_env("POSTGRES_USER", ROLE)

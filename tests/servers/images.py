@@ -1,4 +1,7 @@
-"""The container images that tests run on where a Docker engine answers: the one place that names them."""
+"""The container images that tests run on where a Docker engine answers: the one place that names them.
+
+NATS's must hold a shell (the alpine one does), for its configuration is written into the container.
+"""
 
 from __future__ import annotations
 

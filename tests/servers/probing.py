@@ -20,7 +20,8 @@ import nats
 import pytest
 import redis.asyncio
 
-from worker.embedded import Addresses, EmbeddedStack, guard
+from worker.embedded import Addresses, EmbeddedStack, binaries, guard
+from worker.embedded.accounts import Account
 from worker.embedded.server import EmbeddedServer
 
 GONE_WITHIN_S = 2.0
@@ -129,6 +130,8 @@ def ordinary_user() -> list[str]:
         pytest.skip("setpriv is not installed")
     words = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
     trial = "import os, sys; sys.exit(not os.access(sys.executable, os.X_OK))"
+    if not binaries._may_run(binaries.postgres_home(None) / "bin" / "postgres", Account(nobody.pw_uid, nobody.pw_gid)):
+        pytest.skip("an ordinary user cannot reach this virtual environment")
     if subprocess.run([*words, sys.executable, "-c", trial], capture_output=True, check=False).returncode != 0:
         # This interpreter lies below a closed folder: let the user read everything, and write what is its own.
         words += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import ClassVar, Self
 
 import pytest
 
@@ -81,3 +86,76 @@ def test_an_image_is_named_by_the_environment(image: images.Image, monkeypatch: 
 
 def test_another_database_of_a_server_is_named() -> None:
     assert with_database("postgresql://a:b@h:1/x", "y") == "postgresql://a:b@h:1/y"
+
+
+class Container:
+    """What testcontainers' container does, without an engine."""
+
+    running: ClassVar[list[str]] = []
+
+    def __init__(self, image: str) -> None:
+        self.image = image
+        self.environment: dict[str, str] = {}
+
+    def with_env(self, name: str, value: str) -> Container:
+        self.environment[name] = value
+        return self
+
+    def with_command(self, command: str) -> Container:
+        self.command = command
+        return self
+
+    def with_kwargs(self, **_kwargs: object) -> Container:
+        return self
+
+    def with_exposed_ports(self, port: int) -> Container:
+        self.port = port
+        return self
+
+    def __enter__(self) -> Self:
+        if self.image == "cannot/start:1":
+            raise OSError(self.image)
+        self.running.append(self.image)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.running.remove(self.image)
+
+    def get_container_host_ip(self) -> str:
+        return "engine.example"
+
+    def get_exposed_port(self, port: int) -> int:
+        assert port == self.port
+        return port + 10_000
+
+
+@pytest.fixture
+def containers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    from tests.servers import containers
+
+    for image in (images.NATS, images.POSTGRES, images.VALKEY):
+        monkeypatch.delenv(image.variable, raising=False)
+    monkeypatch.setattr(containers, "DockerContainer", Container)
+    return containers
+
+
+def test_the_containers_are_found_where_the_engine_maps_their_ports(containers: ModuleType) -> None:
+    with containers.running() as found:
+        assert Container.running == [images.NATS.default, images.POSTGRES.default, images.VALKEY.default]
+        assert found.nats == "nats://engine.example:14222"
+        assert re.fullmatch(r"postgresql://rulestream:[0-9a-f]{32}@engine\.example:15432/rulestream", found.postgres)
+        assert found.redis == "redis://engine.example:16379/0"
+    assert Container.running == []
+
+
+def test_a_container_that_does_not_start_leaves_none(containers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(images.VALKEY.variable, "cannot/start:1")
+    with pytest.raises(OSError, match="cannot/start"), containers.running():
+        pass
+    assert Container.running == []
+
+
+def test_testcontainers_is_not_imported_by_the_fixtures() -> None:
+    program = "import sys, tests.servers.fixtures; sys.exit('testcontainers' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[3], check=False)
+    assert ended.returncode == 0
