@@ -18,6 +18,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from domain.errors import BusinessError, NotFoundError, RulestreamError, ValidationError
 from worker.cli import output
 from worker.cli.evaluate import evaluate
 
@@ -230,6 +231,13 @@ class TestBadInput:
             ("unknown-function", 1)
         ]
 
+    def test_what_a_file_holds_cannot_steer_the_terminal(self, rules, facts):
+        (rules / "steer.rule").write_text('+++\n"\\u001b[31mred" = 1\n+++\nx')
+        result = run("--rules", rules, "--facts", facts("{}"))
+
+        assert "unknown field `\N{REPLACEMENT CHARACTER}[31mred`" in result.stderr
+        assert "\x1b" not in result.stderr
+
     @pytest.mark.parametrize(
         "arguments",
         [
@@ -246,6 +254,42 @@ class TestBadInput:
 
         assert result.exit_code == 2
         assert "Invalid value for" in result.stderr or "Missing option" in result.stderr
+
+
+class TestErrors:
+    """Errors of any command, as ``worker.cli.output`` prints them."""
+
+    def printed(self, capsys, error: RulestreamError, **how: bool) -> str:
+        with pytest.raises(typer.Exit) as ended:
+            output.exit_with(error, **how)
+        assert ended.value.exit_code == 1
+        return capsys.readouterr().err
+
+    def test_an_error_is_printed_with_its_code_and_message(self, capsys):
+        error = BusinessError("rule name already exists")
+
+        assert self.printed(capsys, error) == "error[BUSINESS_ERROR]: rule name already exists\n"
+
+    def test_problems_of_fields_and_of_the_dsl_come_before_it(self, capsys):
+        problems = [
+            {"code": "name-empty", "field": "name", "message": "rule name cannot be empty", "hint": None},
+            {"severity": "warning", "code": "w", "message": "m", "line": 2, "column": 3, "hint": "try"},
+        ]
+        error = ValidationError("rule name cannot be empty", problems=problems)
+
+        assert self.printed(capsys, error).splitlines() == [
+            "error[name-empty]: rule name cannot be empty",
+            "2:3 warning[w]: m",
+            "  try",
+            "error[VALIDATION_ERROR]: rule name cannot be empty",
+        ]
+
+    def test_programs_get_code_message_and_details(self, capsys):
+        printed = self.printed(capsys, NotFoundError("no such rule", ruleId="x" * 300), as_json=True)
+
+        assert json.loads(printed) == {
+            "error": {"code": "NOT_FOUND", "message": "no such rule", "details": {"ruleId": "x" * 300}}
+        }
 
 
 class TestStreams:

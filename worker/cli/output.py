@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from domain.errors import RulestreamError
 from worker.files.lines import STDIN
-from worker.files.problems import InvalidRulesError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 EXIT_FAILED: Final = 1
 PROGRESS_AFTER_S: Final = 2.0
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 stderr: Final = Console(stderr=True)
 
 
 def say(text: str) -> None:
-    """Write a line to standard error as it is, above a progress bar where there is one."""
-    stderr.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Write text to standard error, above a progress bar where there is one.
+
+    What files and servers sent may be in it, so that no control character of theirs reaches the terminal.
+    """
+    _print(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def print_json_line(data: dict[str, Any]) -> None:
     """Write one line of JSON to standard error."""
-    say(msgspec.json.encode(data).decode())
+    _print(msgspec.json.encode(data).decode())
+
+
+def _print(text: str) -> None:
+    stderr.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -42,6 +53,8 @@ def print_json(data: Any) -> None:
 
 def print_error(error: RulestreamError, *, as_json: bool = False) -> None:
     """Print an error on standard error: each problem of its details, then its code and message."""
+    from worker.files.problems import InvalidRulesError
+
     if as_json:
         print_json_line({"error": {"code": error.code.value, "message": error.message, "details": error.details}})
         return
@@ -93,16 +106,7 @@ def progress(
         if bar is None:
             if time.monotonic() < shown_from:
                 return
-            bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                console=stderr,
-                transient=True,
-                redirect_stdout=False,
-            )
+            bar = _bar()
             bar.add_task(description, total=total() if callable(total) else total)
             bar.start()
         bar.update(bar.task_ids[0], completed=done)
@@ -112,6 +116,21 @@ def progress(
     finally:
         if bar is not None:
             bar.stop()
+
+
+def _bar() -> Progress:
+    from rich import progress as rich
+
+    return rich.Progress(
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeElapsedColumn(),
+        rich.TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        redirect_stdout=False,
+    )
 
 
 def _problem_line(details: dict[str, Any]) -> str:
