@@ -11,7 +11,7 @@ from typing import Any, Final
 from domain.language import macros, tree
 from domain.language.faults import Fault, strict
 from domain.language.library import operators
-from domain.language.library.catalogue import FUNCTIONS, MACROS, TYPE_NAMES
+from domain.language.library.catalogue import FUNCTIONS, INTERNAL, MACROS, TYPE_NAMES
 from domain.language.limits import NESTING_MAX
 from domain.language.plan import (
     Choose,
@@ -31,6 +31,7 @@ from domain.language.syntax import is_int_literal_in_range, reserved_hint
 from domain.language.tokens import RESERVED, Positions
 from domain.language.types import (
     BOOL,
+    DECIMAL,
     DYN,
     JSON,
     NUMBERS,
@@ -52,6 +53,10 @@ from domain.language.types import (
 
 PAYLOAD: Final = map_of(STRING, JSON)
 _FACT_FIELDS: Final = {"id": STRING, "type": STRING, "time": TIMESTAMP}
+_PROPERTIES: Final = {
+    "email": {"local": STRING, "domain": STRING},
+    "money": {"amount": DECIMAL, "currency": STRING},
+}
 RESERVED_ROOTS: Final = frozenset({"payload", "fact", "decision"})
 
 
@@ -67,16 +72,19 @@ class Binding:
 @lru_cache(maxsize=8192)
 def resolve(name: str, method: bool, types: tuple[Type, ...]) -> tuple[bool, Type | None]:
     """Return whether a function has overloads of this form and number, and their joint result; None when none fit."""
-    arity = len(types)
-    candidates = [
-        signature
-        for signature in FUNCTIONS[name].signatures
-        if signature.method == method and len(signature.parameters) == arity
-    ]
-    fitting = [
-        bind(signature, list(types)) for signature in candidates if all(map(accepts, signature.parameters, types))
-    ]
-    return bool(candidates), join(fitting) if fitting else None
+    function = FUNCTIONS[name]
+    known = False
+    fitting: list[Type] = []
+    for signature in function.signatures:
+        parameters = signature.of_arity(len(types)) if signature.method == method else None
+        if parameters is None:
+            continue
+        known = True
+        if all(map(accepts, parameters, types)):
+            fitting.append(bind(signature, list(types)))
+    if fitting and function.infer is not None:
+        return True, function.infer(types)
+    return known, join(fitting) if fitting else None
 
 
 class Checker:
@@ -238,6 +246,10 @@ class Checker:
     def select(self, node: tree.Member, operand: Part) -> Part:
         """Select a field of a checked operand."""
         kind = operand.type.kind
+        properties = _PROPERTIES.get(kind)
+        if properties is not None and node.field in properties and not node.optional:
+            result = properties[node.field]
+            return Select(node.span, node.mark, result, operand.tainted, operand, node.field, False)
         if kind not in UNKNOWN and kind not in {"map", "optional"}:
             return self._no_members(node, node.operand, operand, f"has no field `{node.field}`")
         if node.optional:
@@ -296,7 +308,9 @@ class Checker:
                     pass  # it fails when it runs, where it may be absorbed
                 else:
                     return Const(node.span, node.mark, result, False, value)
-        return Invoke(node.span, node.mark, result, tainted, name, call, arguments)
+        known = FUNCTIONS.get(name)
+        metered = self.loops > 0 and known is not None and known.linear
+        return Invoke(node.span, node.mark, result, tainted, name, call, arguments, metered)
 
     def apply(
         self,
@@ -380,11 +394,11 @@ class Checker:
                 return self.apply(node, name, self._arguments(node), written=node.arguments)
             target = self.check(node.target)
             arguments = (target, *self._arguments(node))
-            if node.function not in FUNCTIONS:
+            if node.function not in FUNCTIONS or node.function in INTERNAL:
                 return self._unknown_function(node, method=True)
             return self.apply(node, node.function, arguments, method=True, written=(node.target, *node.arguments))
         arguments = self._arguments(node)
-        if name not in FUNCTIONS or not (name.isidentifier() or "." in name):
+        if name not in FUNCTIONS or name in INTERNAL:
             return self._unknown_function(node, method=False)
         return self.apply(node, name, arguments, written=node.arguments)
 

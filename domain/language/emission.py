@@ -285,7 +285,11 @@ class Emitter:
             return f"({self.value(arguments[0])} {name} {self.value(arguments[1])})"
         elif name == "size" and arguments[0].type.kind in {"string", "list", "map", "bytes"}:
             return f"len({self.value(arguments[0])})"
-        return f"{self._callable(part.call)}({', '.join(map(self.value, arguments))})"
+        written = ", ".join(map(self.value, arguments))
+        if part.metered:
+            self.uses_state = True
+            written = f"*spend(s, {written})"
+        return f"{self._callable(part.call)}({written})"
 
     def _shortened(self, part: Invoke) -> Invoke:
         """Write the lower links of a long chain of operators as statements, from the bottom, without recursion."""

@@ -58,6 +58,21 @@ def charge(state: list[Any], steps: int) -> None:
         raise Exhausted(f"the rule takes more than {STEPS_MAX} steps on this fact")
 
 
+_UNITS: Final[dict[type, int]] = {str: 256, bytes: 256, list: 8, dict: 8, KeyedMap: 8}
+
+
+def spend(state: list[Any], *values: Any) -> tuple[Any, ...]:
+    """Take steps for the size of values that a function goes through, and return them."""
+    steps = 0
+    for value in values:
+        unit = _UNITS.get(type(value))
+        if unit is not None:
+            steps += len(value) // unit
+    if steps:
+        charge(state, steps)
+    return values
+
+
 def elements(source: Any, state: list[Any]) -> list[Any]:
     """Return what a macro goes over: a list's elements or a map's keys."""
     if type(source) is not list:
@@ -145,6 +160,6 @@ def effect_map(value: Any) -> dict[str, Any]:
 
 __all__ = [
     "UNSET", "absent", "charge", "effect_map", "elements", "flat_entries", "has_path", "make_map", "new_state",
-    "not_a_bool", "not_a_bool_strictly", "not_a_number", "opened", "output", "pairs", "raise_fault", "term",
+    "not_a_bool", "not_a_bool_strictly", "not_a_number", "opened", "output", "pairs", "raise_fault", "spend", "term",
     "unfolded", "unfolded_entry",
 ]  # fmt: skip

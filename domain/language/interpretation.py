@@ -185,7 +185,10 @@ class Interpreter:
             # The lower links of a long chain come first, from the bottom, so that none needs recursion.
             for link in reversed(chain[1:]):
                 self._ready[id(link)] = self._end(link)
-        return part.call(*self.values(part.arguments))
+        values = self.values(part.arguments)
+        if part.metered:
+            evaluation.spend(self.state, *values)
+        return part.call(*values)
 
     def _end(self, part: Part) -> tuple[Any, Exception | None]:
         try:

@@ -22,6 +22,8 @@ NAME_CODE_POINTS_MAX: Final = 256
 STEPS_MAX: Final = 100_000  # elements visited by macros and list functions, over one rule and one fact
 STRING_CODE_POINTS_MAX: Final = 1_000_000  # of a string or bytes that a rule makes
 LIST_ITEMS_MAX: Final = 100_000  # of a list or map that a rule makes
+COMPARED_ITEMS_MAX: Final = 1_000_000  # elements of lists and maps, however nested, that one `==` compares
+OUTPUT_ITEMS_MAX: Final = 100_000  # elements of lists and maps, however nested, in one value of a decision
 REGEX_MEMORY_BYTES_MAX: Final = 1 << 20
 
 # What a decimal may be (IEEE 754 decimal128).

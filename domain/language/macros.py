@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from domain.language import tree
 from domain.language.limits import MACRO_NESTING_MAX
-from domain.language.plan import Bind, Loop, OptionalMap, Part
-from domain.language.types import BOOL, DYN, INT, JSON, UNKNOWN, Type, list_of, map_of, may_be
+from domain.language.plan import Bind, Choose, Loop, OptionalMap, Part, Variable
+from domain.language.types import BOOL, DYN, INT, JSON, UNKNOWN, Type, join, list_of, map_of, may_be
 
 if TYPE_CHECKING:
     from domain.language.check import Checker
@@ -35,6 +35,10 @@ def expand(checker: Checker, node: tree.Call) -> Part | None:
             return _loop(checker, node, "entries", names=2, test=2 if count == 4 else None, result=count - 1)
         case (("optMap" | "optFlatMap"), 2):
             return _optional_map(checker, node)
+        case "sortBy", 2:
+            return _sort_by(checker, node)
+        case (("or" | "orValue"), 1):
+            return _or(checker, node)
         case "bind", 3 if isinstance(node.target, tree.Name) and node.target.name == "cel":
             return _bind(checker, node)
     return None
@@ -128,6 +132,61 @@ def _bind(checker: Checker, node: tree.Call) -> Part:
     binding = Binding(checker.fresh(), value.type, value.tainted)
     body = checker.bound(name, binding, lambda: checker.check(node.arguments[2]))
     return Bind(node.span, node.mark, body.type, body.tainted or value.tainted, binding.variable, value, body)
+
+
+def _sort_by(checker: Checker, node: tree.Call) -> Part | None:
+    """Make ``x.sortBy(v, key)`` of a list that is held, and the keys made of it."""
+    from domain.language.check import Binding
+    from domain.language.library.lists import sort_by
+
+    assert node.target is not None
+    source = checker.check(node.target)
+    if not may_be(source.type, "list") and not checker.lenient:
+        return checker.refuse(node, "no-overload", f"`sortBy` goes over lists, not {source.type}")
+    word = _variable(checker, node.arguments[0])
+    if word is None:
+        return _nothing(node)
+    held, element = checker.fresh(), checker.fresh()
+    source_type = source.type if source.type.kind == "list" else list_of(source.type.item)
+    binding = Binding(element, source_type.item, source.tainted)
+    checker.loops += 1
+    key = checker.bound(word, binding, lambda: checker.check(node.arguments[1]))
+    checker.loops -= 1
+    span, mark = node.span, node.mark
+    variable = Variable(span, mark, source.type, source.tainted, held)
+    tainted = source.tainted or key.tainted
+    keys = Loop(span, mark, list_of(key.type), tainted, "list", variable, (element,), None, key)
+    sorted_ = checker.invoke(node, "sortByKeys", sort_by, (variable, keys), source_type)
+    return Bind(span, mark, source_type, tainted, held, source, sorted_)
+
+
+def _or(checker: Checker, node: tree.Call) -> Part | None:
+    """Make ``o.or(p)`` and ``o.orValue(x)`` a choice, so that the second is evaluated only when it is needed."""
+    from domain.language.library.optionals import as_optional, get_value, has_value
+
+    assert node.target is not None
+    operand = checker.check(node.target)
+    other = checker.check(node.arguments[0])
+    flat = node.function == "or"
+    if not checker.lenient:
+        for part in (operand, other) if flat else (operand,):
+            if not may_be(part.type, "optional"):
+                return checker.refuse(node, "no-overload", f"`{node.function}` is of optionals, not of {part.type}")
+    span, mark = node.span, node.mark
+    held = Variable(span, mark, operand.type, operand.tainted, checker.fresh())
+    tainted = operand.tainted or other.tainted
+    test = checker.invoke(node, "hasValue", has_value, (held,), BOOL)
+    if flat:
+        then: Part = held
+        other = checker.invoke(node, "asOptional", as_optional, (other,), other.type)
+        result = join([operand.type, other.type])
+        if result.kind != "optional":
+            result = Type("optional", (DYN,))
+    else:
+        then = checker.invoke(node, "value", get_value, (held,), operand.type.item)
+        result = join([operand.type.item, other.type])
+    choice = Choose(span, mark, result, tainted, ((test, then),), other)
+    return Bind(span, mark, result, tainted, held.name, operand, choice)
 
 
 def _optional_map(checker: Checker, node: tree.Call) -> Part:

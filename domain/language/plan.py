@@ -56,11 +56,12 @@ class Has(Part):
 
 @dataclass(frozen=True, slots=True)
 class Invoke(Part):
-    """An operator or function. ``call`` takes the arguments' values."""
+    """An operator or function; ``call`` takes the arguments' values. A ``metered`` one takes steps for their size."""
 
     name: str
     call: Callable[..., Any]
     arguments: tuple[Part, ...]
+    metered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

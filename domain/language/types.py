@@ -76,6 +76,8 @@ def accepts(parameter: Type, actual: Type) -> bool:
     """Return whether a parameter can take a value of a static type; a type of one capital letter takes anything."""
     if len(parameter.kind) == 1:
         return True
+    if parameter.kind == "number":
+        return any(may_be(actual, kind) for kind in NUMBERS)
     if not may_be(actual, parameter.kind):
         return False
     if actual.kind == parameter.kind and len(actual.parameters) == len(parameter.parameters):
@@ -84,7 +86,7 @@ def accepts(parameter: Type, actual: Type) -> bool:
 
 
 def join(types: list[Type]) -> Type:
-    """Return the one type of all, or dyn (json when all are fact data or could be)."""
+    """Return the one type of all; json when all are what fact data can be, else dyn."""
     if not types:
         return DYN
     first = types[0]
@@ -95,17 +97,33 @@ def join(types: list[Type]) -> Type:
             first.kind,
             tuple(join([other.parameters[n] for other in types]) for n in range(len(first.parameters))),
         )
-    return DYN
+    return JSON if all(map(is_fact_data, types)) else DYN
+
+
+def is_fact_data(type_: Type) -> bool:
+    """Return whether every value of a type could have come from JSON."""
+    if type_.kind == "map":
+        return type_.parameters[0].kind == "string" and is_fact_data(type_.parameters[1])
+    if type_.kind == "list":
+        return is_fact_data(type_.parameters[0])
+    return type_.kind == "json" or type_.kind in JSON_KINDS
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One overload: ``method`` when its first parameter stands before the dot."""
+    """One overload: ``method`` when its first parameter stands before the dot; the last may be there repeatedly."""
 
     name: str
     method: bool
     parameters: tuple[Type, ...]
     result: Type
+    repeated: bool = False
+
+    def of_arity(self, arity: int) -> tuple[Type, ...] | None:
+        """Return the parameters for a number of arguments, None when the signature does not take so many."""
+        if self.repeated and arity:
+            return self.parameters * arity
+        return self.parameters if len(self.parameters) == arity else None
 
 
 _SIGNATURE: Final = re.compile(r"(?:(?P<target>[\w<>, ]+)\.)?(?P<name>[\w.]+)\((?P<parameters>.*)\) (?P<result>.+)")
@@ -136,12 +154,13 @@ def parse_signature(name: str, text: str) -> Signature:
     """Read ``string.contains(string) bool`` or ``size(list) int``; ``name`` is the function's (it may have dots)."""
     head, _, result = text.rpartition(") ")
     before, _, inside = head.partition("(")
-    parameters = tuple(parse_type(part) for part in _split(inside))
+    repeated = inside.endswith("...")
+    parameters = tuple(parse_type(part) for part in _split(inside.removesuffix("...")))
     method = before != name
     if method:
         target = before[: -len(name) - 1]
         parameters = (parse_type(target), *parameters)
-    return Signature(name, method, parameters, parse_type(result))
+    return Signature(name, method, parameters, parse_type(result), repeated)
 
 
 def bind(signature: Signature, arguments: list[Type]) -> Type:

@@ -16,6 +16,8 @@ from decimal import Decimal
 from functools import total_ordering
 from typing import Any, Final
 
+from domain.language.limits import OUTPUT_ITEMS_MAX
+
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**63 - 1
 UINT_MAX: Final = 2**64 - 1
@@ -235,9 +237,16 @@ def duration_to_text(length: Duration) -> str:
 def to_json(value: Any) -> Any:
     """Return a value of the language as plain JSON data.
 
-    Raises ValueError for what has no JSON form: NaN, infinities and types. A none in a list is null; as a map's value
-    it is left out.
+    Raises ValueError for what has no JSON form: NaN, infinities and types, or more elements than a decision may hold.
+    An ``optional.none()`` is left out of a list or a map, and is null by itself.
     """
+    kind = value.__class__
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    return _to_json(value, [OUTPUT_ITEMS_MAX])
+
+
+def _to_json(value: Any, left: list[int]) -> Any:
     kind = value.__class__
     if kind is str or kind is int or kind is bool or value is None:
         return value
@@ -245,16 +254,21 @@ def to_json(value: Any) -> Any:
         if value - value != 0.0:
             raise ValueError("NaN and infinities have no JSON form")
         return value
-    if kind is dict:
+    if kind is dict or kind is list or kind is KeyedMap:
+        left[0] -= len(value)
+        if left[0] < 0:
+            raise ValueError(f"the value has more than {OUTPUT_ITEMS_MAX} elements")
+        if kind is list:
+            return [_to_json(item, left) for item in value if item.__class__ is not OptionalValue or item.present]
         return {
-            key: to_json(item) for key, item in value.items() if item.__class__ is not OptionalValue or item.present
+            key if kind is dict else _key_text(key): _to_json(item, left)
+            for key, item in value.items()
+            if item.__class__ is not OptionalValue or item.present
         }
-    if kind is list:
-        return [to_json(item) for item in value]
-    return _to_json_other(value)
+    return _to_json_other(value, left)
 
 
-def _to_json_other(value: Any) -> Any:
+def _to_json_other(value: Any, left: list[int]) -> Any:
     match value:
         case Uint():
             return int(value)
@@ -271,17 +285,13 @@ def _to_json_other(value: Any) -> Any:
         case Email():
             return str(value)
         case OptionalValue():
-            return to_json(value.value) if value.present else None
-        case KeyedMap():
-            return {
-                _key_text(key): to_json(item)
-                for key, item in value.items()
-                if item.__class__ is not OptionalValue or item.present
-            }
+            return _to_json(value.value, left) if value.present else None
         case TypeValue():
             raise ValueError("a type has no JSON form")
-        case _:
-            raise ValueError(f"{type(value).__name__} has no JSON form")
+    text = getattr(type(value), "to_text", None)
+    if text is None:
+        raise ValueError(f"{type(value).__name__} has no JSON form")
+    return text(value)
 
 
 def _key_text(key: Any) -> str:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from itertools import product
 from typing import Final
 
-from domain.language.library import amounts, conversions, operators, strings, times
+from domain.language.library import (
+    amounts,
+    conversions,
+    encoders,
+    formatting,
+    lists,
+    network,
+    numbers,
+    operators,
+    optionals,
+    strings,
+    times,
+)
 from domain.language.library.function import Function, by_name, function
 from domain.language.values import TypeValue
 
@@ -35,6 +47,7 @@ OPERATORS: Final[tuple[Function, ...]] = (
         "+(list<A>, list<A>) list<A>",
         *_binary("+", ("timestamp", "duration", "timestamp"), ("duration", "timestamp", "timestamp")),
         *_binary("+", ("duration", "duration", "duration"), ("money", "money", "money"), *_DECIMALS),
+        linear=True,
     ),
     function(
         "-",
@@ -61,13 +74,13 @@ OPERATORS: Final[tuple[Function, ...]] = (
         *(f"negative({kind}) {kind}" for kind in ("int", "double", "duration", "decimal", "money")),
     ),
     function("!", operators.logical_not, "!(bool) bool"),
-    function("==", operators.equal, "==(A, B) bool"),
-    function("!=", operators.unequal, "!=(A, B) bool"),
+    function("==", operators.equal, "==(A, B) bool", linear=True),
+    function("!=", operators.unequal, "!=(A, B) bool", linear=True),
     function("<", operators.less, *_ordering("<")),
     function("<=", operators.less_equal, *_ordering("<=")),
     function(">", operators.greater, *_ordering(">")),
     function(">=", operators.greater_equal, *_ordering(">=")),
-    function("in", operators.contains, "in(A, list<B>) bool", "in(A, map<B, C>) bool"),
+    function("in", operators.contains, "in(A, list<B>) bool", "in(A, map<B, C>) bool", linear=True),
     function(
         "[]",
         operators.index,
@@ -80,8 +93,20 @@ OPERATORS: Final[tuple[Function, ...]] = (
 )
 
 FUNCTIONS: Final[dict[str, Function]] = by_name(
-    OPERATORS, conversions.FUNCTIONS, strings.FUNCTIONS, times.FUNCTIONS, amounts.FUNCTIONS
+    OPERATORS,
+    conversions.FUNCTIONS,
+    strings.FUNCTIONS,
+    times.FUNCTIONS,
+    amounts.FUNCTIONS,
+    numbers.FUNCTIONS,
+    lists.FUNCTIONS,
+    optionals.FUNCTIONS,
+    encoders.FUNCTIONS,
+    network.FUNCTIONS,
+    formatting.FUNCTIONS,
 )
+# Functions that only macros call.
+INTERNAL: Final = frozenset({"sortByKeys", "asOptional", "negative"})
 
 # Names that stand for a type. `dyn` is none.
 TYPE_NAMES: Final[dict[str, TypeValue]] = {
@@ -94,6 +119,6 @@ TYPE_NAMES: Final[dict[str, TypeValue]] = {
 MACROS: Final = frozenset(
     {
         "has", "all", "exists", "exists_one", "existsOne", "map", "filter", "transformList", "transformMap",
-        "transformMapEntry", "optMap", "optFlatMap", "bind",
+        "transformMapEntry", "optMap", "optFlatMap", "or", "orValue", "sortBy", "bind",
     }
 )  # fmt: skip

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 from domain.language.faults import Absent, Exhausted, Fault, NoOverload
-from domain.language.limits import LIST_ITEMS_MAX, STRING_CODE_POINTS_MAX
+from domain.language.limits import COMPARED_ITEMS_MAX, LIST_ITEMS_MAX, STRING_CODE_POINTS_MAX
 from domain.language.values import (
     DURATION_MAX_NS,
     FALSE_KEY,
@@ -23,6 +23,7 @@ from domain.language.values import (
     TRUE_KEY,
     UINT_MAX,
     Duration,
+    Email,
     KeyedMap,
     Money,
     OptionalValue,
@@ -233,26 +234,41 @@ def _exact_negative(a: Any) -> Any:
 
 def equal(a: Any, b: Any) -> bool:
     """``a == b``: numbers by value across types, lists and maps by their elements; other types are unequal."""
+    return _equal(a, b, None)
+
+
+def _equal(a: Any, b: Any, left: list[int] | None) -> bool:
     kind, other = type(a), type(b)
     if kind is other:
-        if kind is list:
-            return len(a) == len(b) and all(map(equal, a, b))
-        if kind in _MAPS:
-            return _equal_maps(a, b)
+        if kind is list or kind is dict or kind is KeyedMap:
+            return _equal_containers(a, b, left)
         if kind is OptionalValue:
-            return a.present == b.present and (not a.present or equal(a.value, b.value))
+            return a.present == b.present and (not a.present or _equal(a.value, b.value, left))
         if kind is Money and a.currency != b.currency:
             no_currency("==", a, b)
         return bool(a == b)
     if kind in _REAL and other in _REAL:
         return compare_mixed(operator.eq, a, b)
     if kind in _MAPS and other in _MAPS:
-        return _equal_maps(a, b)
+        return _equal_containers(a, b, left)
     if kind is Decimal or other is Decimal:
         if float in {kind, other}:
             raise Fault("no-overload", "a decimal is not compared with a double; convert one of them")
         return kind in _EXACT and other in _EXACT and bool(a == b)
     return False
+
+
+def _equal_containers(a: Any, b: Any, left: list[int] | None) -> bool:
+    """Compare lists or maps; ``left`` bounds the elements compared, as a list can hold one list many times over."""
+    if len(a) != len(b):
+        return False
+    left = left or [COMPARED_ITEMS_MAX]
+    left[0] -= len(a)
+    if left[0] <= 0:
+        raise Exhausted(f"more than {COMPARED_ITEMS_MAX} elements are compared")
+    if type(a) is list:
+        return all(_equal(item, other, left) for item, other in zip(a, b, strict=True))
+    return all(key in b and _equal(item, b[key], left) for key, item in a.items())
 
 
 _EXACT: Final = frozenset({int, Uint, Decimal})
@@ -261,12 +277,6 @@ _EXACT: Final = frozenset({int, Uint, Decimal})
 def no_currency(operation: str, a: Money, b: Money) -> NoReturn:
     """Raise that two amounts are of different currencies."""
     raise Fault("currency", f"`{operation}` of {a.currency} and {b.currency}")
-
-
-def _equal_maps(a: dict[Any, Any], b: dict[Any, Any]) -> bool:
-    if len(a) != len(b):
-        return False
-    return all(key in b and equal(value, b[key]) for key, value in a.items())
 
 
 def unequal(a: Any, b: Any) -> bool:
@@ -381,7 +391,12 @@ def select(container: Any, name: str) -> Any:
         return container[name]
     if type(container) is OptionalValue:
         return optional_select(container, name)
+    if (type(container), name) in _PROPERTIES:
+        return getattr(container, name)
     no_overload(f".{name}", container)
+
+
+_PROPERTIES: Final = frozenset({(Email, "local"), (Email, "domain"), (Money, "amount"), (Money, "currency")})
 
 
 def optional_select(container: Any, name: str) -> OptionalValue:

@@ -206,11 +206,6 @@ def substring(text: Any, start: Any, end: Any = None) -> str:
     return str(text[start:end])
 
 
-def reverse_text(text: Any) -> str:
-    """``s.reverse()``."""
-    return str(text[::-1])
-
-
 _QUOTED: Final = {
     "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\", '"': '\\"',
 }  # fmt: skip
@@ -224,7 +219,7 @@ def quote(text: Any) -> str:
 
 
 FUNCTIONS: Final[tuple[Function, ...]] = (
-    function("contains", contains, "string.contains(string) bool"),
+    function("contains", contains, "string.contains(string) bool", linear=True),
     function("startsWith", starts_with, "string.startsWith(string) bool"),
     function("endsWith", ends_with, "string.endsWith(string) bool"),
     function(
@@ -233,16 +228,25 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
         "string.matches(string) bool",
         "matches(string, string) bool",
         prepare=prepare_matches,
+        linear=True,
     ),
     function("charAt", char_at, "string.charAt(int) string"),
-    function("indexOf", index_of, "string.indexOf(string) int", "string.indexOf(string, int) int"),
-    function("lastIndexOf", last_index_of, "string.lastIndexOf(string) int", "string.lastIndexOf(string, int) int"),
-    function("lowerAscii", lower_ascii, "string.lowerAscii() string"),
-    function("upperAscii", upper_ascii, "string.upperAscii() string"),
-    function("trim", trim, "string.trim() string"),
+    function("indexOf", index_of, "string.indexOf(string) int", "string.indexOf(string, int) int", linear=True),
+    function(
+        "lastIndexOf",
+        last_index_of,
+        "string.lastIndexOf(string) int",
+        "string.lastIndexOf(string, int) int",
+        linear=True,
+    ),
+    function("lowerAscii", lower_ascii, "string.lowerAscii() string", linear=True),
+    function("upperAscii", upper_ascii, "string.upperAscii() string", linear=True),
+    function("trim", trim, "string.trim() string", linear=True),
     function("replace", replace, "string.replace(string, string) string", "string.replace(string, string, int) string"),
-    function("split", split, "string.split(string) list<string>", "string.split(string, int) list<string>"),
-    function("join", join, "list<string>.join() string", "list<string>.join(string) string"),
-    function("substring", substring, "string.substring(int) string", "string.substring(int, int) string"),
-    function("strings.quote", quote, "strings.quote(string) string"),
+    function(
+        "split", split, "string.split(string) list<string>", "string.split(string, int) list<string>", linear=True
+    ),
+    function("join", join, "list<string>.join() string", "list<string>.join(string) string", linear=True),
+    function("substring", substring, "string.substring(int) string", "string.substring(int, int) string", linear=True),
+    function("strings.quote", quote, "strings.quote(string) string", linear=True),
 )
