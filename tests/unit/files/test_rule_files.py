@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from domain.identifiers import RuleId
+from domain.language import Problem, compile_rule
 from domain.rules.content import Priority
 from worker.files.problems import InvalidRulesError
 from worker.files.rules import active_rules, inspect_rules, offline_ruleset, read_rules
@@ -225,6 +227,14 @@ class TestLinesOfRules:
     def test_a_problem_is_at_its_line_and_field(self, line, place):
         assert f"rules.ndjson:{place}" in places(write_lines(line))
 
+    def test_a_line_that_is_too_long_or_no_text_is_a_problem_beside_the_others(self):
+        good = b'{"name":"one rule","dslContent":"x"}'
+        Path("rules.ndjson").write_bytes(b"x" * (1024 * 1024 + 1) + b"\n" + good + b'\n{"name":"\xc3\xa9\xff"}')
+        found = inspect_rules(Path("rules.ndjson"))
+
+        assert places(Path("rules.ndjson")) == ["rules.ndjson:1:1 too-large", "rules.ndjson:3:11 not-utf8"]
+        assert [source.origin for source in found.sources] == ["rules.ndjson:2"]
+
     def test_a_problem_of_the_dsl_is_at_the_character_of_the_line_and_shown_in_the_dsl(self):
         line = r'{"name":"one rule","dslContent":"when a == \"\u00e9\ud83d\ude00\"\n  && sizeof(a)"}'
         [found] = inspect_rules(write_lines(line)).problems
@@ -305,6 +315,17 @@ class TestSets:
         write(folder, one="when decision.b == 1 then set a = 1", two="then set b = 1")
 
         assert places(folder) == []
+
+    def test_a_warning_is_at_its_place_and_refuses_nothing(self, folder, monkeypatch):
+        warning = Problem("some-lint", "look here", 1, 3, severity="warning")
+        compiled = replace(compile_rule("x"), warnings=(warning,))
+        monkeypatch.setattr("worker.files.rules.compile_rule", lambda _: compiled)
+        write(folder, one='+++\ntags = ["t"]\n+++\nx\n')
+        found = inspect_rules(folder)
+
+        assert places(folder) == ["rules/one.rule:4:3 some-lint"]
+        assert not found.has_errors
+        assert [source.content.name for source in read_rules(folder)] == ["one"]
 
     def test_active_rules_have_their_own_ids_or_those_of_their_names_at_version_1(self, folder):
         write(folder, one="x", two=f'+++\nruleId = "{A_RULE_ID}"\n+++\nx')
