@@ -86,9 +86,12 @@ async def test_only_the_owner_of_the_folder_may_read_the_password_and_only_it_op
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(dsn, password="guessed")
         with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
-            await asyncpg.connect(dsn, user="postgres", database="postgres")
+            await asyncpg.connect(dsn, user="postgres")
         async with connected(dsn) as connection:
             assert await connection.fetchval("SELECT NOT rolsuper FROM pg_roles WHERE rolname = current_user")
+            owner = "SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()"
+            assert await connection.fetchval(owner) == "rulestream"
+            await connection.execute("CREATE SCHEMA one; CREATE TABLE public.one (a int)")  # it is an owner's
 
 
 async def test_a_lost_password_is_replaced(tmp_path: Path) -> None:

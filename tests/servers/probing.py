@@ -147,7 +147,8 @@ def sleeper(uid: int, gid: int) -> subprocess.Popen[bytes]:
 
 def start_worker(data: str, words: list[str], then: str = "wait") -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    environment |= {"PYTHONPATH": str(PROJECT), "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
+    path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+    environment |= {"PYTHONPATH": path, "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [*words, sys.executable, "-c", WORKER, data, then]
     return subprocess.Popen(command, stdout=subprocess.PIPE, cwd="/", env=environment)
 

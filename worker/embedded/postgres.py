@@ -121,7 +121,14 @@ class PostgresServer(EmbeddedServer):
         if self._folder.temporary:
             options.append("--no-sync")
         await self._run(making, "initdb", "-D", _DATA, *options)
-        await self._set_password(making, f"CREATE ROLE {ROLE};", f"CREATE DATABASE {ROLE} OWNER {ROLE};")
+        # The database that initdb made is renamed, not copied: 300 files less to create.
+        await self._set_password(
+            making,
+            f"CREATE ROLE {ROLE};",
+            f"ALTER DATABASE postgres RENAME TO {ROLE};",
+            f"ALTER DATABASE {ROLE} OWNER TO {ROLE};",
+            f"COMMENT ON DATABASE {ROLE} IS NULL;",
+        )
         making.rename(self._data)
 
     async def _set_password(self, data: Path, *statements: str) -> str:
@@ -132,7 +139,7 @@ class PostgresServer(EmbeddedServer):
             f"ALTER ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}';",
             f"GRANT pg_monitor, pg_checkpoint, pg_signal_backend TO {ROLE};",
         )
-        arguments = ("--single", "-D", _DATA, "-c", f"scram_iterations={SETTINGS['scram_iterations']}", "postgres")
+        arguments = ("--single", "-D", _DATA, "-c", f"scram_iterations={SETTINGS['scram_iterations']}", "template1")
         await self._run(data, "postgres", *arguments, stdin="".join(f"{line}\n" for line in lines))
         path = self._password_file
         path.unlink(missing_ok=True)
