@@ -163,7 +163,8 @@ class FakeActiveRules:
         if rule.active is not None:
             digest = rule.active.content.digest(rule.id, rule.active.number)
             self._database.memberships.append(Membership(rule.id, rule.active.number, digest, revision))
-        self._database.state = RulesetState(revision, ruleset_digest(digest for _, _, digest in await self.members()))
+        members = await self.members(revision)
+        self._database.state = RulesetState(revision, ruleset_digest(digest for _, _, digest in members))
         return self._database.state
 
     async def members(self, revision: int | None = None) -> Sequence[tuple[RuleId, int, bytes]]:

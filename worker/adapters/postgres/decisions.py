@@ -8,6 +8,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
+from domain.identifiers import is_fact_id
 from domain.ports import StoredDecision, StoreResult
 from worker.adapters.postgres.errors import translated
 from worker.adapters.postgres.statements import statements
@@ -34,7 +35,7 @@ class PostgresDecisions:
                     [one.fact_id for one in chosen],
                     [one.fact_type for one in chosen],
                     [one.sequence for one in chosen],
-                    [one.time_ns for one in chosen],
+                    [str(one.time_ns) for one in chosen],
                     [one.matched for one in chosen],
                     [one.revision for one in chosen],
                     [one.body for one in chosen],
@@ -55,6 +56,8 @@ class PostgresDecisions:
         return None if row is None else _decision(row)
 
     async def find_by_fact_id(self, fact_id: str) -> Sequence[StoredDecision]:
+        if not is_fact_id(fact_id):
+            return []
         with translated():
             rows = await self._pool.fetch(_SQL["decisions_of_fact"], fact_id)
         return [_decision(row) for row in rows]
@@ -67,7 +70,7 @@ def _decision(row: asyncpg.Record) -> StoredDecision:
         fact_id=row["fact_id"],
         fact_type=row["fact_type"],
         sequence=row["sequence"],
-        time_ns=row["time_ns"],
+        time_ns=int(row["time_ns"]),
         matched=row["matched"],
         revision=row["revision"],
         body=row["body"],

@@ -34,4 +34,6 @@ def translated() -> Iterator[None]:
             raise DecisionsRefusedError(f"Postgres refuses the data: {type(error).__name__}") from error
         raise
     except asyncpg.InterfaceError as error:
+        if isinstance(error, ValueError):  # the driver's own data error: a value that its parameter's type cannot hold
+            raise DecisionsRefusedError("Postgres cannot hold a value in the data") from error
         raise UnavailableError("postgres", f"Postgres is away: {error}") from error

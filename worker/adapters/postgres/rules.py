@@ -16,6 +16,7 @@ from domain.rules.status import RuleStatus
 from worker.adapters.postgres.statements import statements
 
 _SQL: Final = statements("rules")
+_NUL: Final = "\0"  # in no text of Postgres, which refuses even to look for it
 _COLUMNS: Final = {
     "name": "r.name",
     "createdAt": "r.created_at",
@@ -70,7 +71,7 @@ class PostgresRules:
         return None if row is None else _rule(row)
 
     async def find_by_name(self, name: str) -> Rule | None:
-        found = await self._connection.fetchval(_SQL["find_rule_id_by_name"], name)
+        found = await self._holder(name)
         return None if found is None else await self.find_by_id(RuleId(str(found)))
 
     async def find_version(self, rule_id: RuleId, number: int) -> RuleVersion | None:
@@ -80,6 +81,8 @@ class PostgresRules:
         return None if row is None else _version(row, row["version"], "")
 
     async def list_by_criteria(self, criteria: RuleCriteria) -> RulePage:
+        if any(_NUL in text for text in (criteria.created_by, criteria.name_contains, criteria.tag) if text):
+            return RulePage([], 0)
         filters = (
             criteria.status and criteria.status.value,
             None if criteria.priority is None else criteria.priority.rank,
@@ -101,7 +104,13 @@ class PostgresRules:
             raise ConflictError("the rule was changed by someone else meanwhile", ruleId=rule.id.value)
 
     async def exists_by_name(self, name: str) -> bool:
-        return await self._connection.fetchval(_SQL["find_rule_id_by_name"], name) is not None
+        return await self._holder(name) is not None
+
+    async def _holder(self, name: str) -> UUID | None:
+        if _NUL in name:
+            return None
+        found: UUID | None = await self._connection.fetchval(_SQL["find_rule_id_by_name"], name)
+        return found
 
     async def _put_version(self, rule_id: RuleId, version: RuleVersion) -> None:
         content = version.content

@@ -136,7 +136,7 @@ CREATE TABLE decision (
     fact_id      text    NOT NULL COLLATE "C",
     fact_type    text    NOT NULL COLLATE "C",
     sequence     bigint  NOT NULL,
-    time_ns      bigint  NOT NULL,
+    time_ns      numeric NOT NULL, -- the fact's own time, in years 1 to 9999: more nanoseconds than a bigint counts
     matched      boolean NOT NULL,
     revision     bigint  NOT NULL,
     body         bytea   NOT NULL,

@@ -3,7 +3,7 @@
 -- Returns how many were new.
 WITH input AS (
     SELECT *
-      FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::boolean[],
+      FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::boolean[],
                   $8::bigint[], $9::bytea[], $10::bytea[], $11::text[])
         AS i (key, stored_at_ns, fact_id, fact_type, sequence, time_ns, matched, revision, body, effects, traceparent)
 ), claimed AS (
@@ -13,7 +13,7 @@ WITH input AS (
 ), kept AS (
     INSERT INTO decision (key, stored_at_ns, fact_id, fact_type, sequence, time_ns, matched, revision, body, effects,
                           traceparent)
-    SELECT i.key, i.stored_at_ns, i.fact_id, i.fact_type, i.sequence, i.time_ns, i.matched, i.revision, i.body,
+    SELECT i.key, i.stored_at_ns, i.fact_id, i.fact_type, i.sequence, i.time_ns::numeric, i.matched, i.revision, i.body,
            i.effects, i.traceparent
       FROM input i JOIN claimed USING (key)
 )
@@ -21,7 +21,7 @@ SELECT key FROM claimed;
 
 -- name: first_decisions
 -- The decisions that stand for keys that were there already; in a statement of its own, for its own snapshot.
-SELECT d.key, d.stored_at_ns, d.fact_id, d.fact_type, d.sequence, d.time_ns, d.matched, d.revision, d.body, d.effects,
+SELECT d.key, d.stored_at_ns, d.fact_id, d.fact_type, d.sequence, d.time_ns::text, d.matched, d.revision, d.body, d.effects,
        d.traceparent
   FROM unnest($1::bytea[]) AS wanted (key)
   JOIN fact_key k ON k.key = wanted.key
@@ -29,7 +29,7 @@ SELECT d.key, d.stored_at_ns, d.fact_id, d.fact_type, d.sequence, d.time_ns, d.m
 
 -- name: decisions_of_fact
 -- The decisions of facts with an id, newest first.
-SELECT key, stored_at_ns, fact_id, fact_type, sequence, time_ns, matched, revision, body, effects, traceparent
+SELECT key, stored_at_ns, fact_id, fact_type, sequence, time_ns::text, matched, revision, body, effects, traceparent
   FROM decision
  WHERE fact_id = $1::text
  ORDER BY stored_at_ns DESC

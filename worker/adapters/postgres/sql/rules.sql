@@ -74,7 +74,7 @@ SELECT count(*)
  WHERE ($1::text IS NULL OR r.status = $1)
    AND ($2::smallint IS NULL OR r.priority_rank = $2)
    AND ($3::text IS NULL OR r.created_by = $3)
-   AND ($4::text IS NULL OR r.name ILIKE $4)
+   AND ($4::text IS NULL OR r.name COLLATE pg_c_utf8 ILIKE $4)
    AND ($5::text IS NULL OR r.tags @> ARRAY[$5]);
 
 -- name: list_rules
@@ -93,7 +93,7 @@ SELECT r.rule_id, r.revision, r.status, r.was_submitted, r.was_active, r.created
          WHERE ($1::text IS NULL OR r.status = $1)
            AND ($2::smallint IS NULL OR r.priority_rank = $2)
            AND ($3::text IS NULL OR r.created_by = $3)
-           AND ($4::text IS NULL OR r.name ILIKE $4)
+           AND ($4::text IS NULL OR r.name COLLATE pg_c_utf8 ILIKE $4)
            AND ($5::text IS NULL OR r.tags @> ARRAY[$5])
          ORDER BY {order}
          LIMIT $6::integer OFFSET $7::integer

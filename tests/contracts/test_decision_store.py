@@ -1,0 +1,244 @@
+"""DecisionStore: the first decision of a fact stands, byte for byte, whoever comes later and however."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from domain.errors import UnavailableError
+from domain.ports import DecisionsRefusedError, DecisionStore, StoredDecision
+from tests.contracts.proxy import proxied
+from tests.fakes.decisions import FakeDecisions
+from worker.adapters.postgres.decisions import PostgresDecisions
+from worker.adapters.postgres.pool import open_pool
+
+SECOND_NS = 1_000_000_000
+STORED_AT_NS = 1_769_860_800 * SECOND_NS
+
+
+@pytest.fixture
+async def fake_store() -> DecisionStore:
+    return FakeDecisions()
+
+
+@pytest.fixture
+async def postgres_store(pool: asyncpg.Pool) -> DecisionStore:
+    return PostgresDecisions(pool)
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def store(request: pytest.FixtureRequest) -> DecisionStore:
+    """Give the fake, then the real thing."""
+    found: DecisionStore = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+def decision(number: int, body: bytes = b"{}", **changes: object) -> StoredDecision:
+    made = StoredDecision(
+        key=hashlib.sha256(b"%d" % number).digest()[:16],
+        stored_at_ns=STORED_AT_NS + number,
+        fact_id=f"fact-{number}",
+        fact_type="order.placed",
+        sequence=number,
+        time_ns=STORED_AT_NS - SECOND_NS,
+        matched=number % 2 == 0,
+        revision=7,
+        body=body,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+# Decisions with everything that bytes and text can hold.
+WHOLE = [
+    decision(1),
+    decision(2, b'{"a":"\\u0000\\ud800"}\x00\xff'),
+    decision(3, effects=(("loyalty.points", "id-1", b"\x00\xff{}"), ("b", "id-2", b"")), traceparent="00-aa-bb-01"),
+    decision(4, fact_id="é" * 128, fact_type="x" * 256, sequence=2**63 - 1, revision=2**63 - 1),
+    decision(5, time_ns=-62_135_596_800 * SECOND_NS),  # the first moment of year 1
+    decision(6, time_ns=253_402_300_800 * SECOND_NS - 1),  # the last of year 9999
+    decision(7, b"x" * 1_000_000),
+]
+
+
+async def test_a_new_decision_is_stored_whole(store: DecisionStore) -> None:
+    await store.store(WHOLE)
+    for one in WHOLE:
+        assert await store.find(one.key) == one
+        assert list(await store.find_by_fact_id(one.fact_id)) == [one]
+
+
+@pytest.mark.parametrize("decisions", [[], WHOLE], ids=["none", "some"])
+async def test_a_store_of_new_decisions_finds_nothing(store: DecisionStore, decisions: list[StoredDecision]) -> None:
+    found = await store.store(decisions)
+    assert (found.first, found.unsettled) == ({}, frozenset())
+
+
+async def test_a_decision_that_is_there_stands_byte_for_byte_and_is_given_back(store: DecisionStore) -> None:
+    await store.store(WHOLE)
+    later = [
+        replace(one, body=b"other", effects=(("c", "id-9", b"other"),), matched=not one.matched, revision=8)
+        for one in WHOLE
+    ]
+    found = await store.store(later)
+    assert (found.first, found.unsettled) == ({one.key: one for one in WHOLE}, frozenset())
+    for one in WHOLE:
+        assert await store.find(one.key) == one
+
+
+async def test_a_fact_that_the_stream_stored_again_at_another_time_has_the_first_decision(
+    store: DecisionStore,
+) -> None:
+    first = decision(1, b"first")
+    await store.store([first])
+    again = replace(first, stored_at_ns=first.stored_at_ns + 10**15, sequence=99, body=b"again")
+    assert (await store.store([again])).first == {first.key: first}
+    assert list(await store.find_by_fact_id(first.fact_id)) == [first]
+
+
+async def test_of_a_batch_the_new_are_stored_and_the_known_given_back(store: DecisionStore) -> None:
+    await store.store([decision(number, b"first") for number in range(0, 20, 2)])
+    found = await store.store([decision(number, b"second") for number in range(20)])
+    assert found.first == {decision(number).key: decision(number, b"first") for number in range(0, 20, 2)}
+    for number in range(20):
+        assert await store.find(decision(number).key) == decision(number, b"second" if number % 2 else b"first")
+
+
+async def test_what_is_not_there_is_not_found(store: DecisionStore) -> None:
+    await store.store([decision(1)])
+    assert await store.find(decision(2).key) is None
+    assert await store.find(b"") is None
+    for fact_id in ("fact-2", "fact", "", "fact-1\x00", "x" * 300):
+        assert list(await store.find_by_fact_id(fact_id)) == []
+
+
+async def test_decisions_of_facts_that_share_an_id_are_found_newest_first(store: DecisionStore) -> None:
+    same = [decision(number, fact_id="shared") for number in (3, 1, 2)]
+    await store.store(same)
+    assert [one.sequence for one in await store.find_by_fact_id("shared")] == [3, 2, 1]
+
+
+async def test_of_many_that_store_the_same_facts_at_once_each_facts_first_is_given_to_all(store: DecisionStore) -> None:
+    async def store_mine(worker: int) -> list[bytes]:
+        mine = [decision(number, b"by %d" % worker) for number in range(200)]
+        random.Random(worker).shuffle(mine)  # the order of arrival differs, and nobody waits for the other in a circle
+        found = await store.store(mine)
+        assert found.unsettled == frozenset()
+        standing = [found.first.get(one.key, one) for one in mine]
+        return [one.body for one in sorted(standing, key=lambda one: one.sequence)]
+
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*(store_mine(worker) for worker in range(6)))
+    assert all(answer == answers[0] for answer in answers)
+    stored = [await store.find(decision(number).key) for number in range(200)]
+    assert [one.body for one in stored if one] == answers[0]
+
+
+class TestRefusals:
+    """A batch with data that Postgres cannot hold: nothing of it is stored, and it is told from an outage."""
+
+    @pytest.mark.parametrize(
+        "bad", [decision(2, fact_id="a\x00b"), decision(2, sequence=2**63), decision(2, fact_id="\ud800")]
+    )
+    async def test_in_postgres(self, postgres_store: DecisionStore, bad: StoredDecision) -> None:
+        with pytest.raises(DecisionsRefusedError):
+            await postgres_store.store([decision(1), bad, decision(3)])
+        assert await postgres_store.find(decision(1).key) is None
+        assert (await postgres_store.store([decision(1), decision(3)])).first == {}
+
+    async def test_in_the_fake(self) -> None:
+        store = FakeDecisions()
+        store.refused.add("fact-2")
+        with pytest.raises(DecisionsRefusedError):
+            await store.store([decision(1), decision(2)])
+        assert await store.find(decision(1).key) is None
+
+
+class TestUnsettled:
+    """A key that is taken while its decision cannot be seen: the fact must come again, and the rest is stored."""
+
+    async def test_in_postgres(self, postgres_store: DecisionStore, pool: asyncpg.Pool) -> None:
+        await postgres_store.store([decision(1), decision(2)])
+        await pool.execute("DELETE FROM decision WHERE key = $1", decision(1).key)
+        found = await postgres_store.store([decision(1, b"x"), decision(2, b"x"), decision(3)])
+        assert found.unsettled == {decision(1).key}
+        assert found.first == {decision(2).key: decision(2)}
+        assert await postgres_store.find(decision(1).key) is None
+        assert await postgres_store.find(decision(3).key) == decision(3)
+
+    async def test_in_the_fake(self) -> None:
+        store = FakeDecisions()
+        store.unsettled.add(decision(1).key)
+        found = await store.store([decision(1), decision(3)])
+        assert (found.first, found.unsettled) == ({}, {decision(1).key})
+        assert await store.find(decision(1).key) is None
+        assert await store.find(decision(3).key) == decision(3)
+
+
+async def test_who_comes_while_another_is_still_storing_waits_and_takes_over_when_that_is_rolled_back(
+    postgres_store: DecisionStore, pool: asyncpg.Pool
+) -> None:
+    async with pool.acquire() as connection:
+        other = connection.transaction()
+        await other.start()
+        await connection.execute("INSERT INTO fact_key VALUES ($1, 1)", decision(1).key)
+        storing = asyncio.create_task(postgres_store.store([decision(1), decision(2)]))
+        await somebody_waits(pool)
+        assert not storing.done()
+        await other.rollback()
+        async with asyncio.timeout(10):
+            found = await storing
+    assert (found.first, found.unsettled) == ({}, frozenset())
+    assert await postgres_store.find(decision(1).key) == decision(1)
+
+
+async def test_who_waits_too_long_for_another_stores_nothing_and_may_try_again(
+    postgres_store: DecisionStore, pool: asyncpg.Pool, database: str
+) -> None:
+    impatient = await open_pool(database, size_max=1, timeout_s=0.3)
+    async with pool.acquire() as connection:
+        other = connection.transaction()
+        await other.start()
+        await connection.execute("INSERT INTO fact_key VALUES ($1, 1)", decision(1).key)
+        with pytest.raises(UnavailableError):
+            await PostgresDecisions(impatient).store([decision(1), decision(2)])
+        await other.rollback()
+    await impatient.close()
+    assert await postgres_store.find(decision(2).key) is None
+    assert (await postgres_store.store([decision(1), decision(2)])).first == {}
+
+
+async def test_while_postgres_is_away_nothing_is_stored_and_afterwards_it_is(database: str) -> None:
+    async with proxied(database) as proxy:
+        pool = await open_pool(proxy.url, size_max=2, timeout_s=5)
+        store = PostgresDecisions(pool)
+        await store.store([decision(1)])
+        await proxy.cut()
+        for attempt in (store.store([decision(2)]), store.find(decision(1).key), store.find_by_fact_id("fact-1")):
+            with pytest.raises(UnavailableError) as away:
+                await attempt
+            assert away.value.service == "postgres"
+        proxy.mend()
+        assert (await store.store([decision(1), decision(2)])).first == {decision(1).key: decision(1)}
+        await pool.close()
+
+
+async def test_a_fake_that_is_away_says_so() -> None:
+    store = FakeDecisions()
+    store.is_away = True
+    for attempt in (store.store([decision(2)]), store.find(decision(1).key), store.find_by_fact_id("fact-1")):
+        with pytest.raises(UnavailableError):
+            await attempt
+
+
+async def somebody_waits(pool: asyncpg.Pool) -> None:
+    """Wait until some session waits for another's lock."""
+    async with asyncio.timeout(10):
+        while not await pool.fetchval(  # noqa: ASYNC110  # Postgres has no signal for this
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ):
+            await asyncio.sleep(0.01)
