@@ -10,6 +10,7 @@ import hashlib
 import re
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from domain.errors import InvalidRequestError, ValidationError
@@ -108,6 +109,17 @@ def fact_key(kind: str, source: str, fact_id: str) -> bytes:
     ``ce`` (source: CloudEvents source), ``msg`` (source empty) or ``seq`` (source: the stream; id: sequence and stored
     time in nanoseconds, as ``<sequence>@<time>``).
     """
-    parts = (kind.encode(), source.encode(), fact_id.encode())
-    text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-    return hashlib.sha256(text).digest()[:FACT_KEY_BYTES]
+    state = _key_state(kind, source).copy()
+    state.update(_length_prefixed(fact_id))
+    return state.digest()[:FACT_KEY_BYTES]
+
+
+@lru_cache(maxsize=256)
+def _key_state(kind: str, source: str) -> hashlib._Hash:
+    """Return the hash's state before the id, which is the same for all facts of a source."""
+    return hashlib.sha256(_length_prefixed(kind) + _length_prefixed(source))
+
+
+def _length_prefixed(text: str) -> bytes:
+    data = text.encode()
+    return len(data).to_bytes(4, "big") + data

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from streams import headers, subjects
 from streams.connection import connect
 from streams.messages.decisions import time_text
@@ -32,8 +34,11 @@ class SendReport:
 def publication(fact: FileFact) -> Publication:
     """Return a fact's message: its data, and its id and time as a CloudEvent's where it has them.
 
-    The id is the message id too, so that the stream drops a file that is sent twice within its duplicate window.
+    The id is the message id too, so that the stream drops a file that is sent twice within its duplicate window. An
+    id that begins or ends with a space would be trimmed in a header, so such a fact goes as a structured CloudEvent.
     """
+    if fact.id is not None and fact.id != fact.id.strip():
+        return _structured(fact)
     found: dict[str, str] = {}
     if fact.id is not None:
         found = {
@@ -46,6 +51,20 @@ def publication(fact: FileFact) -> Publication:
     if fact.time_ns is not None:
         found[headers.CE_TIME] = time_text(fact.time_ns)
     return Publication(subjects.fact(fact.type), header_block(found), fact.data)
+
+
+def _structured(fact: FileFact) -> Publication:
+    event = {
+        "specversion": "1.0",
+        "id": fact.id,
+        "source": CE_SOURCE,
+        "type": fact.type,
+        "data": msgspec.Raw(fact.data),
+    }
+    if fact.time_ns is not None:
+        event["time"] = time_text(fact.time_ns)
+    head = header_block({headers.CONTENT_TYPE: headers.STRUCTURED_CLOUD_EVENT})
+    return Publication(subjects.fact(fact.type), head, msgspec.json.encode(event))
 
 
 async def send_facts(url: str, path: Path, fact_type: str | None) -> SendReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from domain.decisions.fact import Fact
 from domain.rules.content import Priority
@@ -11,8 +11,7 @@ from domain.rules.content import Priority
 Branch = Literal["then", "else"]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """One rule that took a branch for the fact, and what it alone contributed."""
 
     rule_id: str
@@ -24,8 +23,7 @@ class Match:
     rows: list[int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """A message that a decision causes, published on ``effects.<name>``."""
 
     name: str
@@ -33,8 +31,7 @@ class Effect:
     payload: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """A rule that failed on the fact; line and column are of its DSL, counted from 1."""
 
     rule_id: str

@@ -10,10 +10,11 @@ from typing import Any, Final
 from domain.decisions.decision import Decision, Effect, Fault, Match
 from domain.decisions.fact import Fact
 from domain.decisions.merge import Merge
-from domain.decisions.ruleset import BoundRule, Ruleset
+from domain.decisions.ruleset import BoundRule, Plan, Ruleset
 from domain.language import FactContext, MergeKind, Outcome, Path, RuleFault, timestamp_from_ns, to_json
 
 FAULTS_MAX: Final = 100
+_NOTHING: Final[dict[str, Any]] = {}
 
 
 class _Taken:
@@ -25,7 +26,38 @@ class _Taken:
         self.rule = rule
         self.outcome = outcome
         self.output = _own_output(outcome)
-        self.effects = [(name, to_json(payload)) for name, payload in outcome.effects]
+        self.effects = [(name, to_json(payload)) for name, payload in outcome.effects] if outcome.effects else ()
+
+
+class _Course:
+    """One fact's way through its plan: what was taken, what failed, where a rule stopped it."""
+
+    __slots__ = ("faults", "stopped_at", "taken")
+
+    def __init__(self) -> None:
+        self.taken: list[_Taken] = []
+        self.faults: list[tuple[BoundRule, Fault]] = []
+        self.stopped_at: int | None = None
+
+    def consider(self, rule: BoundRule, payload: dict[str, Any], context: FactContext, so_far: dict[str, Any]) -> None:
+        """Let one rule look at the fact."""
+        try:
+            outcome = rule.compiled.evaluate(payload, context, so_far)
+            if outcome is None:
+                return
+            self.taken.append(_Taken(rule, outcome))
+        except RuleFault as fault:
+            self.fail(rule, fault.code, fault.message, fault.line, fault.column)
+        except ValueError as error:
+            self.fail(rule, "not-json", str(error))
+        else:
+            rank = rule.priority.rank if outcome.stop else None
+            if rank is not None and (self.stopped_at is None or rank < self.stopped_at):
+                self.stopped_at = rank
+
+    def fail(self, rule: BoundRule, code: str, message: str, line: int = 1, column: int = 1) -> None:
+        """Keep a fault of a rule."""
+        self.faults.append((rule, Fault(rule.rule_id, code, message, line, column)))
 
 
 def decide(ruleset: Ruleset, fact: Fact) -> Decision:
@@ -33,38 +65,18 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
     plan = ruleset.plan(fact.type)
     time_ns = fact.time_ns
     context = FactContext(fact.id, fact.type, None if time_ns is None else timestamp_from_ns(time_ns))
-    taken: list[_Taken] = []
-    faults: list[tuple[BoundRule, Fault]] = []
-    decision_so_far: dict[str, Any] = {}
-    is_chained = plan.is_chained
-    stopped_at: int | None = None
-    for rule in plan.rules:
-        if time_ns is not None and (
-            (rule.from_ns is not None and time_ns < rule.from_ns)
-            or (rule.until_ns is not None and time_ns >= rule.until_ns)
-        ):
-            continue
-        if is_chained:
-            if stopped_at is not None and rule.priority.rank > stopped_at:
-                continue
-            if rule.compiled.decision_reads:
-                decision_so_far = _merged(taken, None).nested()
-        try:
-            outcome = rule.compiled.evaluate(fact.payload, context, decision_so_far)
-            if outcome is None:
-                continue
-            taken.append(_Taken(rule, outcome))
-        except RuleFault as fault:
-            faults.append((rule, Fault(rule.rule_id, fault.code, fault.message, fault.line, fault.column)))
-            continue
-        except ValueError as error:
-            faults.append((rule, Fault(rule.rule_id, "not-json", str(error), 1, 1)))
-            continue
-        if outcome.stop and (stopped_at is None or rule.priority.rank < stopped_at):
-            stopped_at = rule.priority.rank
-    if is_chained:
-        taken.sort(key=lambda one: one.rule.position)
-    output = _merged(taken, faults).output() if taken else {}
+    course = _Course()
+    if plan.is_chained:
+        _take_in_turn(plan, fact, context, course)
+    else:
+        payload = fact.payload
+        is_dated = plan.is_dated
+        for rule in plan.rules:
+            if not is_dated or _is_effective(rule, time_ns):
+                course.consider(rule, payload, context, _NOTHING)
+    taken = course.taken
+    output = _merge(taken, course).output() if taken else {}
+    faults = course.faults
     if len(faults) > 1:
         faults.sort(key=lambda one: one[0].position)
     return Decision(
@@ -73,21 +85,50 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
         digest=ruleset.digest,
         matched=any(one.outcome.branch == "then" for one in taken),
         output=output,
-        matches=tuple(_match(one) for one in taken),
+        matches=tuple([_match(one) for one in taken]),
         effects=_effects(fact, taken),
-        faults=tuple(fault for _, fault in faults[:FAULTS_MAX]),
+        faults=tuple([fault for _, fault in faults[:FAULTS_MAX]]),
         fault_count=len(faults),
     )
 
 
-def _merged(taken: list[_Taken], faults: list[tuple[BoundRule, Fault]] | None) -> Merge:
+def _take_in_turn(plan: Plan, fact: Fact, context: FactContext, course: _Course) -> None:
+    """Consider rules that read each other's decisions or may stop, in the plan's order."""
+    so_far: dict[str, Any] = {}
+    taken = course.taken
+    for rule in plan.rules:
+        if not _is_effective(rule, fact.time_ns):
+            continue
+        if course.stopped_at is not None and rule.priority.rank > course.stopped_at:
+            continue
+        if rule.compiled.decision_reads:
+            taken.sort(key=_position)
+            so_far = _merge(taken, None).nested()
+        course.consider(rule, fact.payload, context, so_far)
+    taken.sort(key=_position)
+
+
+def _is_effective(rule: BoundRule, time_ns: int | None) -> bool:
+    if time_ns is None:
+        return True
+    if rule.from_ns is not None and time_ns < rule.from_ns:
+        return False
+    return rule.until_ns is None or time_ns < rule.until_ns
+
+
+def _position(one: _Taken) -> int:
+    return one.rule.position
+
+
+def _merge(taken: list[_Taken], course: _Course | None) -> Merge:
+    """Merge contributions, given in order of priority then name; what is left out of a sum is a fault of its rule."""
     merge = Merge()
-    for one in sorted(taken, key=lambda one: one.rule.position):
+    for one in taken:
         for kind, path, value in one.outcome.contributions:
             merge.contribute(kind, path, value, one.rule)
-    if faults is not None:
+    if course is not None:
         for rule, code, message in merge.left_out:
-            faults.append((rule, Fault(rule.rule_id, code, message, 1, 1)))
+            course.fail(rule, code, message)
     return merge
 
 
@@ -117,7 +158,7 @@ def _match(one: _Taken) -> Match:
 
 
 def _effects(fact: Fact, taken: list[_Taken]) -> tuple[Effect, ...]:
-    found = [effect for one in taken for effect in one.effects]
+    found = [effect for one in taken if one.effects for effect in one.effects]
     if not found:
         return ()
     key = fact.key.hex()

@@ -68,7 +68,8 @@ def require_no_conflict(newcomer: BoundRule, others: Iterable[BoundRule]) -> Non
         _, cyclic = _topological([*company, newcomer])
         if cyclic:
             names = [rule.name for rule in _without_followers_of_cycles(cyclic)]
-            raise BusinessError(f"cycle: {' -> '.join(names[:10])} depend on each other's decision", rules=names[:100])
+            what = "reads what it writes itself" if len(names) == 1 else "wait for each other's decision"
+            raise BusinessError(f"cycle: {', '.join(names[:10])} {what}", rules=names[:100])
 
 
 def _own_conflicts(rule: BoundRule) -> Iterable[PathConflict]:

@@ -60,11 +60,13 @@ class BoundRule:
 class Plan:
     """The rules that a fact of one type can meet, in the order in which to consider them.
 
-    ``is_chained`` says that some of them read ``decision`` or may stop, so that what was decided so far matters.
+    ``is_chained`` says that some of them read ``decision`` or may stop, so that what was decided so far matters;
+    ``is_dated`` that some have effective dates.
     """
 
     rules: tuple[BoundRule, ...]
     is_chained: bool
+    is_dated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ class Ruleset:
             or any(patterns.matches(pattern, fact_type) for pattern in rule.compiled.fact_types)
         ]
         is_chained = any(rule.compiled.decision_reads or rule.compiled.may_stop for rule in met)
-        return Plan(tuple(evaluation_order(met) if is_chained else met), is_chained)
+        is_dated = any(rule.from_ns is not None or rule.until_ns is not None for rule in met)
+        return Plan(tuple(evaluation_order(met) if is_chained else met), is_chained, is_dated)
 
 
 def bind(rule: ActiveRule, digest: bytes, compile_rule: Callable[[str], CompiledRule]) -> BoundRule:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
 import structlog
@@ -25,6 +24,7 @@ from domain.decisions.engine import decide
 from domain.decisions.ruleset import Ruleset
 from domain.errors import UnavailableError
 from domain.ports import Clock, DecisionsRefusedError, DecisionStore, StoredDecision, StoreResult
+from domain.rules.content import format_moment
 from streams.facts.intake import FACT_BYTES_MAX, Accepted, DeadReason, Delivery, Refused, read_fact
 from streams.facts.outgoing import dead_fact_publication, decision_publications, fits
 from streams.facts.puller import Puller
@@ -191,7 +191,7 @@ class FactLoop:
     async def _decide(self, deliveries: Sequence[Delivery]) -> _Batch:
         batch = _Batch(started=asyncio.get_running_loop().time())
         ruleset = self._ruleset()
-        decided_at = self._clock.now()
+        decided_at = format_moment(self._clock.now())
         payload_bytes_max = self._client.max_payload
         for number, delivery in enumerate(deliveries, start=1):
             if number % _YIELD_EVERY == 0:
@@ -216,7 +216,7 @@ class FactLoop:
             batch.deliveries.append((delivery, fact.key))
         return batch
 
-    def _decided(self, ruleset: Ruleset, found: Accepted, delivery: Delivery, decided_at: datetime) -> StoredDecision:
+    def _decided(self, ruleset: Ruleset, found: Accepted, delivery: Delivery, decided_at: str) -> StoredDecision:
         decision = decide(ruleset, found.fact)
         return stored_decision(decision, decided_at, delivery.stored_at_ns, found.traceparent)
 
@@ -282,29 +282,40 @@ class FactLoop:
 
         Raises UnavailableError only when the loop is to give up.
         """
+        try:
+            result = await call()
+        except UnavailableError as error:
+            await self._hold(service, batch, 1, error)
+            result = await self._retried(service, batch, call)
+        self._observer.dependency(service, is_up=True)
+        return result
 
-        async def keep(state: RetryCallState) -> None:
-            self._observer.dependency(service, is_up=False)
+    async def _retried(self, service: str, batch: _Batch, call: Callable[[], Awaitable[_Result]]) -> _Result:
+        # Apart from the first call, because tenacity leaves reference cycles that would keep every batch for a while.
+        async def hold(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            _log.warning("service_away", service=service, attempt=state.attempt_number, reason=str(error))
-            if self._client.is_connected:
-                frames = [(delivery.reply, IN_PROGRESS) for delivery in batch.all_deliveries()]
-                await send_settlements(self._client, frames)
+            await self._hold(service, batch, state.attempt_number + 1, error)
+
+        async def attempt() -> _Result:
+            return await call()
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(UnavailableError),
             wait=wait_random_exponential(multiplier=0.1, max=_BACKOFF_MAX_S),
             stop=_StopWhenAsked(self._giving_up),
-            before_sleep=keep,
+            before_sleep=hold,
             reraise=True,
         )
-
-        async def attempt() -> _Result:
-            return await call()
-
         result: _Result = await retrying(attempt)
-        self._observer.dependency(service, is_up=True)
         return result
+
+    async def _hold(self, service: str, batch: _Batch, attempt: int, error: BaseException | None) -> None:
+        """Say that a service is away, and to the server that the batch's facts are still being worked on."""
+        self._observer.dependency(service, is_up=False)
+        _log.warning("service_away", service=service, attempt=attempt, reason=str(error))
+        if self._client.is_connected:
+            frames = [(delivery.reply, IN_PROGRESS) for delivery in batch.all_deliveries()]
+            await send_settlements(self._client, frames)
 
     async def _settle(self, settlements: Sequence[tuple[Delivery, Settlement]]) -> None:
         await send_settlements(

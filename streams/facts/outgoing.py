@@ -65,7 +65,13 @@ def dead_fact_publication(delivery: Delivery, refused: Refused, payload_bytes_ma
 
 
 def _head(message_id: str, event_type: str, time: str, traceparent: str | None) -> bytes:
-    return header_block(headers.cloud_event(message_id, event_type, time, traceparent))
+    """Write ``headers.cloud_event`` as ``wire.header_block`` would: here every part is ours and harmless."""
+    trace = f"{headers.TRACEPARENT}: {traceparent}\r\n" if traceparent else ""
+    return (
+        f"NATS/1.0\r\n{headers.MESSAGE_ID}: {message_id}\r\nce-specversion: 1.0\r\n{headers.CE_ID}: {message_id}\r\n"
+        f"ce-type: {event_type}\r\n{headers.CE_SOURCE}: {headers.SOURCE}\r\n{headers.CE_TIME}: {time}\r\n"
+        f"{headers.CONTENT_TYPE}: application/json\r\n{trace}\r\n"
+    ).encode()
 
 
 def _one_line(text: str) -> str:

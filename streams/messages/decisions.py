@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +10,6 @@ import msgspec
 from domain.decisions.decision import Decision
 from domain.language import timestamp_from_ns, timestamp_to_text
 from domain.ports import StoredDecision
-from domain.rules.content import format_moment
 
 _ENCODER: Final = msgspec.json.Encoder()
 _SECOND_NS: Final = 1_000_000_000
@@ -95,10 +94,8 @@ def encode_decision(decision: Decision, decided_at: str) -> bytes:
         raise ValueError(str(error)) from error
 
 
-def stored_decision(
-    decision: Decision, decided_at: datetime, stored_at_ns: int, traceparent: str | None
-) -> StoredDecision:
-    """Put a decision and its effects into the bytes that are stored and published."""
+def stored_decision(decision: Decision, decided_at: str, stored_at_ns: int, traceparent: str | None) -> StoredDecision:
+    """Put a decision and its effects into the bytes that are stored and published; ``decided_at`` is RFC 3339."""
     fact = decision.fact
     assert fact.time_ns is not None  # a fact from a stream has a time
     return StoredDecision(
@@ -110,12 +107,13 @@ def stored_decision(
         time_ns=fact.time_ns,
         matched=decision.matched,
         revision=decision.revision,
-        body=encode_decision(decision, format_moment(decided_at)),
+        body=encode_decision(decision, decided_at),
         effects=tuple((effect.name, effect.effect_id, _ENCODER.encode(effect.payload)) for effect in decision.effects),
         traceparent=traceparent,
     )
 
 
+@lru_cache(maxsize=4096)
 def time_text(time_ns: int) -> str:
-    """Write nanoseconds since 1970 as RFC 3339 in UTC."""
+    """Write nanoseconds since 1970 as RFC 3339 in UTC; kept, since a fact's time is written several times over."""
     return timestamp_to_text(timestamp_from_ns(time_ns))

@@ -35,6 +35,7 @@ async def _dev(data_dir: Path | None, ready_file: Path | None) -> None:
 
     from worker.cli.output import say
     from worker.cli.running import stop_signal
+    from worker.cli.work import calm_collector
     from worker.embedded import EmbeddedStack
     from worker.migrations import runner
     from worker.service import running_worker
@@ -57,6 +58,7 @@ async def _dev(data_dir: Path | None, ready_file: Path | None) -> None:
                 "health": f"http://127.0.0.1:{worker.health_port}",
             }
             line = msgspec.json.encode(ready).decode()
+            calm_collector()
             typer.echo(line)
             if ready_file is not None:
                 _write_private(ready_file, line + "\n")
