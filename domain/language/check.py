@@ -517,7 +517,15 @@ class Checker:
                 self.tell("not-optional", "`?` stands before an entry whose value is an optional", written_value.span)
         values = [value.type.item if optional else value.type for _, value, optional in entries]
         result = map_of(join([key.type for key, _, _ in entries]), join(values))
-        tainted = any(part.tainted for key, value, _ in entries for part in (key, value))
+        flat = [part for key, value, _ in entries for part in (key, value)]
+        if all(isinstance(part, Const) for part in flat) and not any(optional for _, _, optional in entries):
+            try:
+                made = operators.make_map(*(part.value for part in flat if isinstance(part, Const)))
+            except Fault:
+                pass  # it fails when it runs
+            else:
+                return Const(node.span, node.mark, result, False, made)
+        tainted = any(part.tainted for part in flat)
         return MakeMap(node.span, node.mark, result, tainted, entries)
 
     def _map_key(self, key: Part, written: tree.Node, seen: set[Any]) -> None:

@@ -34,6 +34,7 @@ from domain.language.plan import (
     Part,
     PlannedBranch,
     PlannedEffect,
+    PlannedTable,
     Select,
     Variable,
     children,
@@ -567,6 +568,33 @@ class Emitter:
             self._write(" e = note(e)")
         self._write("if e: return ended(e)")
         self._write(f"return {not decides}")
+
+    def table(self, name: str, table: PlannedTable) -> bool:
+        """Write a function that returns the numbers of a table's rows that match, counted from 1, in order.
+
+        Missing fails a cell. With ``first`` it stops at the first row, with ``unique`` at a second, which is a fault.
+        """
+        self.uses_state = True
+
+        def write() -> None:
+            self._write("m = []")
+            for row in table.rows:
+                self._write("e = 0")
+                with self._block("while True:", nests=True):
+                    for test in row.tests:
+                        with self._block("try:", nests=True):
+                            self._write(f"if not {self.test(test)}: break")
+                        self._write("except ABSENT: break")
+                        self._write("except: e = note(e)")
+                    self._write("if e: fail(e)")
+                    if table.hit == "unique":
+                        self._write(f"if m: not_unique(m[0], {row.number})")
+                    self._write(f"m.append({row.number})")
+                    self._write("return m" if table.hit == "first" else "break")
+            self._write("return m")
+
+        self.function(name, None, write)
+        return self.uses_state
 
     def expression(self, name: str, part: Part) -> bool:
         """Write a function that returns an expression's value, or raises; returns whether it takes the state."""

@@ -95,6 +95,11 @@ def pairs(source: Any, state: list[Any]) -> list[tuple[Any, Any]]:
     return result
 
 
+def not_unique(first: int, second: int) -> NoReturn:
+    """Raise that two rows of a ``unique`` table match."""
+    raise Fault("table-not-unique", f"rows {first} and {second} both match")
+
+
 def opened(value: Any) -> OptionalValue:
     """Return an optional, or raise that a value is none."""
     if type(value) is not OptionalValue:
@@ -160,6 +165,6 @@ def effect_map(value: Any) -> dict[str, Any]:
 
 __all__ = [
     "UNSET", "absent", "charge", "effect_map", "elements", "flat_entries", "has_path", "make_map", "new_state",
-    "not_a_bool", "not_a_bool_strictly", "not_a_number", "opened", "output", "pairs", "raise_fault", "spend", "term",
-    "unfolded", "unfolded_entry",
+    "not_a_bool", "not_a_bool_strictly", "not_a_number", "not_unique", "opened", "output", "pairs", "raise_fault",
+    "spend", "term", "unfolded", "unfolded_entry",
 ]  # fmt: skip

@@ -29,6 +29,7 @@ from domain.language.plan import (
     Variable,
     spine,
 )
+from domain.language.tree import Span
 from domain.language.values import NONE, OptionalValue
 
 _CHAIN_MAX: Final = 20
@@ -43,11 +44,14 @@ class Missing(Exception):  # noqa: N818 - the language's own word
 
 
 class PartFault(Exception):  # noqa: N818 - the language's own word
-    """A part's value is a fault; ``part`` is where it began."""
+    """A part's value is a fault; ``part`` is where it began, ``at`` its place in the source."""
 
-    def __init__(self, part: Part, code: str, message: str, *, final: bool = False) -> None:
+    def __init__(
+        self, part: Part | None, code: str, message: str, *, final: bool = False, at: Span | None = None
+    ) -> None:
         super().__init__(message)
         self.part = part
+        self.at: Span = at if at is not None else part.mark if part is not None else (0, 0)
         self.code = code
         self.message = message
         self.final = final

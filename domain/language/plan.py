@@ -163,6 +163,25 @@ class PlannedBranch:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """A table's row, counted from 1: a test for each cell that is not ``-``, and its outputs."""
+
+    number: int
+    span: Span
+    tests: tuple[Part, ...]
+    branch: PlannedBranch
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTable:
+    """A table; its columns are lets."""
+
+    hit: str
+    mark: Span
+    rows: tuple[PlannedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedRule:
     """A rule, checked. A rule without a condition has None there; a bare condition has no branches."""
 
@@ -172,6 +191,20 @@ class PlannedRule:
     then: PlannedBranch | None
     otherwise: PlannedBranch | None
     decision_reads: tuple[tuple[str, ...], ...]
+    table: PlannedTable | None = None
+
+    @property
+    def branches(self) -> tuple[PlannedBranch, ...]:
+        """Every branch: ``then`` and ``else``, or a table's rows."""
+        rows = () if self.table is None else self.table.rows
+        return tuple(branch for branch in (self.then, self.otherwise, *(row.branch for row in rows)) if branch)
+
+    @property
+    def tests(self) -> tuple[Part, ...]:
+        """Every part that decides whether the rule applies."""
+        condition = () if self.condition is None else (self.condition,)
+        rows = () if self.table is None else self.table.rows
+        return (*condition, *(test for row in rows for test in row.tests))
 
 
 def children(part: Part) -> tuple[Part, ...]:

@@ -9,7 +9,15 @@ from domain.language import tree
 from domain.language.check import RESERVED_ROOTS, Binding, Checker
 from domain.language.library.catalogue import TYPE_NAMES
 from domain.language.limits import LETS_MAX, PROBLEMS_MAX
-from domain.language.plan import Part, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule
+from domain.language.plan import (
+    Part,
+    PlannedAction,
+    PlannedBranch,
+    PlannedEffect,
+    PlannedRow,
+    PlannedRule,
+    PlannedTable,
+)
 from domain.language.problems import Problem
 from domain.language.syntax import parse_rule
 from domain.language.tokens import RESERVED, Positions
@@ -34,12 +42,15 @@ def plan_rule(source: str) -> tuple[PlannedRule | None, list[Problem]]:
         condition = checker.check(rule.when.condition)
         checker.want_bool(condition, rule.when.condition, "a condition is a bool")
     branches = [None if actions is None else _check_branch(actions, checker) for actions in (rule.then, rule.otherwise)]
+    table = None
+    if rule.table is not None:
+        lets, table = _check_table(rule.table, lets, checker)
     problems.sort(key=lambda problem: (problem.line, problem.column))
     del problems[PROBLEMS_MAX:]
     if any(problem.severity == "error" for problem in problems):
         return None, problems
     types = tuple(dict.fromkeys(name for name, _ in rule.on.types)) if rule.on is not None else ()
-    plan = PlannedRule(types, lets, condition, branches[0], branches[1], tuple(checker.decision_reads))
+    plan = PlannedRule(types, lets, condition, branches[0], branches[1], tuple(checker.decision_reads), table)
     return plan, problems
 
 
@@ -68,6 +79,65 @@ def _check_lets(lets: tuple[tree.Let, ...], checker: Checker) -> tuple[tuple[str
     return tuple(checked)
 
 
+def _check_table(
+    table: tree.Table, lets: tuple[tuple[str, Part], ...], checker: Checker
+) -> tuple[tuple[tuple[str, Part], ...], PlannedTable]:
+    """Check a table. Its columns become lets, so that each is evaluated once, and only when a cell needs it."""
+    written: dict[tuple[str, ...], str] = {}
+    columns: list[tuple[str, Part]] = []
+    for column in table.columns:
+        if column.expression is not None:
+            columns.append(("|", checker.check(column.expression)))
+        elif column.kind != "emit":
+            _check_path(column.kind, column.path, column.span, written, checker)
+    bindings = [
+        Binding(f"let:{len(lets) + number}", part.type, part.tainted) for number, (_, part) in enumerate(columns)
+    ]
+    rows = []
+    for number, row in enumerate(table.rows, 1):
+        tests = []
+        actions: list[PlannedAction | PlannedEffect] = []
+        for position, (cell, column) in enumerate(zip(row.cells, table.columns, strict=True)):
+            if cell.tests:
+                tests.append(_check_cell(cell, bindings[position], checker))
+            elif cell.value is not None:
+                actions.append(_check_output_cell(column, cell.value, checker))
+        rows.append(PlannedRow(number, row.span, tuple(tests), PlannedBranch(tuple(actions), False)))
+    return (*lets, *columns), PlannedTable(table.hit, table.hit_span, tuple(rows))
+
+
+def _check_output_cell(column: tree.Column, node: tree.Node, checker: Checker) -> PlannedAction | PlannedEffect:
+    if column.kind == "emit":
+        return _check_effect(column.path[0], node, checker)
+    return _check_action(column.kind, column.path, node, checker)
+
+
+def _check_cell(cell: tree.Cell, binding: Binding, checker: Checker) -> Part:
+    """Return the test of a cell: one of its alternatives holds for the column's value, which is ``_``."""
+    subject = tree.Name(cell.span, cell.span, "_", False)
+    alternatives = [_alternative(test, subject) for test in cell.tests]
+    node = alternatives[0]
+    if len(alternatives) > 1:
+        node = tree.Logic(cell.span, cell.span, "||", tuple(alternatives))
+    part = checker.bound("_", binding, lambda: checker.check(node))
+    checker.want_bool(part, node, "a cell that uses `_` is a condition")
+    return part
+
+
+def _alternative(test: tree.CellTest, subject: tree.Node) -> tree.Node:
+    if test.kind == "range":
+        low, high = test.operands
+        ends = (
+            tree.Binary(test.span, test.span, "<=", low, subject),
+            tree.Binary(test.span, test.span, "<", subject, high),
+        )
+        return tree.Logic(test.span, test.span, "&&", ends)
+    (operand,) = test.operands
+    if test.kind != "value":
+        return tree.Binary(test.span, test.span, test.kind, subject, operand)
+    return operand if tree.mentions(operand, "_") else tree.Binary(test.span, test.span, "==", subject, operand)
+
+
 def _check_branch(statements: tuple[tree.Statement, ...], checker: Checker) -> PlannedBranch:
     actions: list[PlannedAction | PlannedEffect] = []
     written: dict[tuple[str, ...], str] = {}
@@ -78,22 +148,30 @@ def _check_branch(statements: tuple[tree.Statement, ...], checker: Checker) -> P
             break
         match statement:
             case tree.Action(kind=kind, path=path, path_span=span):
-                value = checker.check(statement.value)
                 _check_path(kind, path, span, written, checker)
-                if kind == "add" and not any(may_be(value.type, wanted) for wanted in _ADDABLE):
-                    checker.tell("no-overload", f"`add` sums numbers and money, not {value.type}", statement.value.span)
-                _check_output(value, statement.value, checker)
-                actions.append(PlannedAction(kind, path, value))
+                actions.append(_check_action(kind, path, statement.value, checker))
             case tree.Emit(name=name):
-                value = checker.check(statement.value)
-                if not may_be(value.type, "map"):
-                    checker.tell("not-a-map", f"`emit` publishes a map, not {value.type}", statement.value.span)
-                actions.append(PlannedEffect(name, value))
+                actions.append(_check_effect(name, statement.value, checker))
             case tree.Stop():
                 stop = True
             case _:
                 raise AssertionError(statement)
     return PlannedBranch(tuple(actions), stop)
+
+
+def _check_action(kind: str, path: tuple[str, ...], node: tree.Node, checker: Checker) -> PlannedAction:
+    value = checker.check(node)
+    if kind == "add" and not any(may_be(value.type, wanted) for wanted in _ADDABLE):
+        checker.tell("no-overload", f"`add` sums numbers and money, not {value.type}", node.span)
+    _check_output(value, node, checker)
+    return PlannedAction(kind, path, value)
+
+
+def _check_effect(name: str, node: tree.Node, checker: Checker) -> PlannedEffect:
+    value = checker.check(node)
+    if not may_be(value.type, "map"):
+        checker.tell("not-a-map", f"`emit` publishes a map, not {value.type}", node.span)
+    return PlannedEffect(name, value)
 
 
 def _check_output(value: Part, node: tree.Node, checker: Checker) -> None:

@@ -15,6 +15,7 @@ from lark import Lark
 from lark.exceptions import UnexpectedToken
 from lark.lexer import Lexer
 
+from domain.language import tables
 from domain.language.limits import PROBLEMS_MAX, SOURCE_CODE_POINTS_MAX, STATEMENTS_MAX
 from domain.language.problems import Problem
 from domain.language.tokens import KEYWORDS, RESERVED, Positions, Token, scan
@@ -23,6 +24,7 @@ from domain.language.tree import (
     Binary,
     Branch,
     Call,
+    CellTest,
     Conditional,
     Emit,
     Index,
@@ -40,6 +42,7 @@ from domain.language.tree import (
     Span,
     Statement,
     Stop,
+    Table,
     Unary,
     When,
 )
@@ -196,6 +199,25 @@ class _Builder:
             return Conditional(span, mark, ((test, then), *otherwise.branches), otherwise.otherwise)
         return Conditional(span, mark, ((test, then),), otherwise)
 
+    def head_path(self, c: list[Any]) -> tuple[str, tuple[str, ...], Span]:
+        path, span = c[1]
+        return c[0].value, path, (c[0].start, span[1])
+
+    def head_emit(self, c: list[Token]) -> tuple[str, tuple[str, ...], Span]:
+        return "emit", (c[1].value,), (c[0].start, c[1].end)
+
+    def cell(self, c: list[Any]) -> tuple[CellTest, ...]:
+        return tuple(c[::2])
+
+    def cell_value(self, c: list[Any]) -> CellTest:
+        return CellTest(c[0].span, "value", (c[0],))
+
+    def cell_comparison(self, c: list[Any]) -> CellTest:
+        return CellTest((c[0].start, c[1].span[1]), c[0].value, (c[1],))
+
+    def cell_range(self, c: list[Any]) -> CellTest:
+        return CellTest((c[0].span[0], c[2].span[1]), "range", (c[0], c[2]))
+
     def path(self, c: list[Token]) -> tuple[tuple[str, ...], Span]:
         return tuple(token.value for token in c[::2]), (c[0].start, c[-1].end)
 
@@ -291,7 +313,7 @@ def _parser() -> Lark:
         grammar,
         parser="lalr",
         lexer=_Tokens,
-        start=["expression", *(f"rule_{word}" for word in _STATEMENTS)],
+        start=["expression", "cell", "head_path", "head_emit", *(f"rule_{word}" for word in _STATEMENTS)],
         maybe_placeholders=False,
         transformer=_Builder(),
     )
@@ -351,11 +373,14 @@ def parse_rule(source: str, positions: Positions, problems: list[Problem]) -> Ru
 def _statements(tokens: list[Token]) -> list[list[Token]]:
     """Split the tokens before each statement word."""
     chunks: list[list[Token]] = []
+    previous = ""
     for token in tokens:
-        if not chunks or token.type in _KEYWORD_TYPES:
+        # In a table's head a bar comes before a statement word.
+        if not chunks or (token.type in _KEYWORD_TYPES and not (previous == "BAR" and chunks[-1][0].type == "TABLE")):
             chunks.append([token])
         else:
             chunks[-1].append(token)
+        previous = token.type
     return chunks
 
 
@@ -366,6 +391,8 @@ def _statement(
     chunk: list[Token], end: int, positions: Positions, problems: list[Problem], *, alone: bool
 ) -> Statement | None:
     first = chunk[0]
+    if first.type == "TABLE":
+        return tables.parse_table(chunk, positions, problems, _parse)
     if first.type in _KEYWORD_TYPES:
         statement: Statement | None = _parse(f"rule_{first.value}", chunk, end, positions, problems)
         return statement
@@ -445,10 +472,13 @@ def _unexpected(token: Token, expected: set[str], positions: Positions) -> Probl
     return positions.problem("syntax", f"unexpected {_shown(token)}", span, hint)
 
 
-def _arrange(statements: list[Statement], positions: Positions, problems: list[Problem]) -> Rule | None:
+def _arrange(  # noqa: PLR0915 - one case for each statement
+    statements: list[Statement], positions: Positions, problems: list[Problem]
+) -> Rule | None:
     """Sort statements by kind, telling what is out of order or there twice."""
     on: On | None = None
     when: When | None = None
+    table: Table | None = None
     lets: list[Let] = []
     branches: dict[str, list[Statement]] = {}
     current: list[Statement] | None = None
@@ -458,10 +488,19 @@ def _arrange(statements: list[Statement], positions: Positions, problems: list[P
 
     for statement in statements:
         match statement:
+            case Table():
+                if table is not None:
+                    misplaced(statement, "a rule has one table")
+                elif when is not None or branches:
+                    misplaced(statement, "a table stands in place of `when` and `then`")
+                table = table or statement
+            case _ if table is not None and not isinstance(statement, On):
+                misplaced(statement, "nothing comes after a table", "a table stands in place of `when` and `then`")
+                break
             case On():
                 if on is not None:
                     misplaced(statement, "a rule has one `on`", "separate fact types with commas")
-                elif lets or when or branches:
+                elif lets or when or branches or table:
                     misplaced(statement, "`on` comes first")
                 on = on or statement
             case Let():
@@ -493,15 +532,18 @@ def _arrange(statements: list[Statement], positions: Positions, problems: list[P
         if not actions and not problems:
             place = next(s for s in statements if isinstance(s, Branch) and s.name == name)
             misplaced(place, f"`{name}` has no action")
-    if when is None and then is None and not problems:
+    if when is None and then is None and table is None and not problems:
         last = statements[-1]
-        problems.append(positions.problem("statement-order", "the rule has no `when` and no `then`", last.span))
+        problems.append(
+            positions.problem("statement-order", "the rule has no `when`, no `then` and no table", last.span)
+        )
     return Rule(
         on,
         tuple(lets),
         when,
         None if then is None else tuple(then),
         None if otherwise is None else tuple(otherwise),
+        table,
     )
 
 

@@ -83,7 +83,7 @@ _SCANNER: Final = re.compile(
   | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
   | (?P<float>[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+|\.[0-9]+(?:[eE][+-]?[0-9]+)?)
   | (?P<int>0[xX][0-9a-fA-F]+|[0-9]+)(?P<unsigned>[uU])?
-  | (?P<operator>&&|\|\||==|!=|<=|>=|\.\?|[-+*/%<>!?:.,()\[\]{}=|])
+  | (?P<operator>\.\.|&&|\|\||==|!=|<=|>=|\.\?|[-+*/%<>!?:.,()\[\]{}=|])
   | `(?P<quoted>[a-zA-Z0-9_.\-/\ ]+)`
   | \$\{(?P<parameter>[A-Za-z_][A-Za-z0-9_]*)\}
     """,
@@ -108,9 +108,9 @@ _FACT_TYPE: Final = re.compile(r"[^\s,/|\"'()\[\]{}]+")
 _EFFECT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 _OPERATORS: Final = {
     "&&": "ANDAND", "||": "OROR", "==": "EQ", "!=": "NE", "<=": "LE", ">=": "GE", "<": "LT", ">": "GT",
-    ".?": "OPTDOT", "-": "MINUS", "+": "PLUS", "*": "STAR", "/": "SLASH", "%": "PERCENT", "!": "NOT", "?": "QUESTION",
-    ":": "COLON", ".": "DOT", ",": "COMMA", "(": "LPAR", ")": "RPAR", "[": "LSQB", "]": "RSQB", "{": "LBRACE",
-    "}": "RBRACE", "=": "ASSIGN", "|": "BAR",
+    ".?": "OPTDOT", "..": "DOTDOT", "-": "MINUS", "+": "PLUS", "*": "STAR", "/": "SLASH", "%": "PERCENT", "!": "NOT",
+    "?": "QUESTION", ":": "COLON", ".": "DOT", ",": "COMMA", "(": "LPAR", ")": "RPAR", "[": "LSQB", "]": "RSQB",
+    "{": "LBRACE", "}": "RBRACE", "=": "ASSIGN", "|": "BAR",
 }  # fmt: skip
 _WORDS: Final = {"true": "TRUE", "false": "FALSE", "null": "NULL", "in": "IN"}
 _OPERAND_ENDS: Final = frozenset(
@@ -130,7 +130,9 @@ class LiteralError(ValueError):
         self.hint = hint
 
 
-def scan(source: str, positions: Positions, problems: list[Problem]) -> list[Token]:  # noqa: PLR0915 - one hot loop
+def scan(  # noqa: PLR0915 - one hot loop
+    source: str, positions: Positions, problems: list[Problem]
+) -> list[Token]:
     """Return the tokens of a source; what is no token is told to ``problems`` and stays in the list as BAD."""
     tokens: list[Token] = []
     add = tokens.append
@@ -138,6 +140,7 @@ def scan(source: str, positions: Positions, problems: list[Problem]) -> list[Tok
     offset, length = 0, len(source)
     previous = ""
     depth = 0
+    in_table = False
     while offset < length:
         match = match_at(source, offset)
         if match is None:
@@ -149,6 +152,11 @@ def scan(source: str, positions: Positions, problems: list[Problem]) -> list[Tok
         kind = match.lastgroup
         end = match.end()
         if kind == "skip":
+            if in_table and source[offset] != "/" and "\n" in match.group():
+                depth = 0
+                if previous != "EOL":
+                    previous = "EOL"
+                    add(Token("EOL", "the end of the line", offset, offset))
             offset = end
             continue
         if kind == "name":
@@ -163,6 +171,8 @@ def scan(source: str, positions: Positions, problems: list[Problem]) -> list[Tok
                     offset = _scan_types(source, end, tokens)
                 elif word == "emit":
                     offset = _scan_effect(source, end, tokens)
+                elif word == "table":
+                    in_table = True
                 continue
             elif word in _WORDS:
                 previous = _WORDS[word]
@@ -173,6 +183,9 @@ def scan(source: str, positions: Positions, problems: list[Problem]) -> list[Tok
             add(Token(previous, word, offset, end))
         elif kind == "operator":
             text = match.group()
+            if text == "||" and in_table and not depth:
+                # In a row these are two bars: the cell between them is empty.
+                text, end = "|", offset + 1
             previous = _OPERATORS[text]
             if text in "([{":
                 depth += 1

@@ -176,6 +176,52 @@ class Stop(Statement):
 
 
 @dataclass(frozen=True, slots=True)
+class CellTest:
+    """One alternative of a condition cell: ``value``, an operator with its right side, or ``range`` with both ends."""
+
+    span: Span
+    kind: str
+    operands: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: ``if`` with the expression that it tests, or an action with its path or effect."""
+
+    span: Span
+    kind: str
+    expression: Node | None
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell: a condition's alternatives, or an output's value; both empty for ``-``."""
+
+    span: Span
+    tests: tuple[CellTest, ...]
+    value: Node | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table; ``span`` is the whole line."""
+
+    span: Span
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Statement):
+    """``table HIT`` with its columns and rows."""
+
+    hit: str
+    hit_span: Span
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A whole rule, its statements sorted by kind; ``tail`` is where the text ends."""
 
@@ -184,3 +230,30 @@ class Rule:
     when: When | None
     then: tuple[Statement, ...] | None
     otherwise: tuple[Statement, ...] | None
+    table: Table | None = None
+
+
+def mentions(node: Node, name: str) -> bool:
+    """Return whether an expression uses a name."""
+    waiting: list[Node] = [node]
+    while waiting:
+        current = waiting.pop()
+        match current:
+            case Name():
+                if current.name == name and not current.rooted:
+                    return True
+            case Member(operand=operand) | Unary(operand=operand):
+                waiting.append(operand)
+            case Index(operand=operand, key=key):
+                waiting += (operand, key)
+            case Call(target=target, arguments=arguments):
+                waiting += arguments if target is None else (target, *arguments)
+            case ListOf(items=items) | Logic(items=items):
+                waiting += items
+            case MapOf(entries=entries):
+                waiting += [inner for key, value, _ in entries for inner in (key, value)]
+            case Binary(left=left, right=right):
+                waiting += (left, right)
+            case Conditional(branches=branches, otherwise=otherwise):
+                waiting += [otherwise, *(inner for pair in branches for inner in pair)]
+    return False

@@ -1,0 +1,179 @@
+"""A plan to the function that decides a rule for a fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from domain.language.emission import Emitter
+from domain.language.evaluation import new_state
+from domain.language.outcome import Contribution, Effect, FactContext, MergeKind, Outcome
+from domain.language.plan import Const, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule
+from domain.language.settlement import action_fault, check_action, settle_condition, settle_table
+
+Evaluate = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome | None]
+Condition = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """A branch ready to run; without actions it is a bare condition's ``then``."""
+
+    name: Literal["then", "else"]
+    actions: Callable[..., Any] | None
+    stateful: bool
+    stop: bool
+
+
+def assemble(source: str, plan: PlannedRule) -> tuple[Evaluate, Condition]:
+    """Return a rule's ``evaluate`` and its condition alone."""
+    emitter = Emitter(plan.lets)
+    emitter.count_uses(*plan.tests, *(action.value for branch in plan.branches for action in branch.actions))
+    if plan.table is not None:
+        return _assemble_table(source, plan, emitter)
+    stateful: dict[str, bool] = {}
+    if plan.condition is not None:
+        stateful["condition"] = emitter.condition("condition", plan.condition)
+    if plan.then is not None:
+        stateful["then"] = emitter.actions("then", plan.then)
+    if plan.otherwise is not None:
+        stateful["otherwise"] = emitter.actions("otherwise", plan.otherwise)
+    functions: dict[str, Any] = dict.fromkeys(("condition", "then", "otherwise"))
+    functions |= emitter.functions_of(list(stateful), "<rule>")
+    lets = len(plan.lets)
+    then = _Branch("then", functions["then"], stateful.get("then", False), plan.then is not None and plan.then.stop)
+    otherwise = None
+    if plan.otherwise is not None:
+        otherwise = _Branch("else", functions["otherwise"], stateful["otherwise"], plan.otherwise.stop)
+    condition: Condition = functions["condition"] or _always
+    if stateful.get("condition", False):
+        inner: Callable[..., Any] = condition
+
+        def condition(payload: Any, fact: Any, decision: Any) -> Any:
+            return inner(payload, fact, decision, new_state(lets))
+
+    if any(stateful.values()):
+        test = functions["condition"] if stateful.get("condition", False) else None
+        return _with_state(source, test, condition, then, otherwise, lets), condition
+    return _without_state(source, condition, then, otherwise), condition
+
+
+def _without_state(source: str, condition: Condition, then: _Branch, otherwise: _Branch | None) -> Evaluate:
+    def evaluate(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome | None:
+        try:
+            holds = condition(payload, fact, decision)
+        except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
+            holds = settle_condition(source, error, payload, fact, decision)
+        branch = then if holds is True else otherwise if holds is False else None
+        if branch is None:
+            return None
+        if branch.actions is None:
+            return Outcome(branch.name, [], [], branch.stop, None)
+        try:
+            contributions, effects = branch.actions(payload, fact, decision)
+        except Exception as error:  # noqa: BLE001 - as above
+            raise action_fault(source, branch.name, error, payload, fact, decision) from None
+        return Outcome(branch.name, contributions, effects, branch.stop, None)
+
+    return evaluate
+
+
+def _with_state(
+    source: str,
+    test: Callable[..., Any] | None,
+    condition: Condition,
+    then: _Branch,
+    otherwise: _Branch | None,
+    lets: int,
+) -> Evaluate:
+    def evaluate(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome | None:
+        state = new_state(lets)
+        try:
+            holds = condition(payload, fact, decision) if test is None else test(payload, fact, decision, state)
+        except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
+            holds = settle_condition(source, error, payload, fact, decision)
+        branch = then if holds is True else otherwise if holds is False else None
+        if branch is None:
+            return None
+        if branch.actions is None:
+            return Outcome(branch.name, [], [], branch.stop, None)
+        try:
+            if branch.stateful:
+                contributions, effects = branch.actions(payload, fact, decision, state)
+            else:
+                contributions, effects = branch.actions(payload, fact, decision)
+        except Exception as error:  # noqa: BLE001 - as above
+            raise action_fault(source, branch.name, error, payload, fact, decision) from None
+        return Outcome(branch.name, contributions, effects, branch.stop, None)
+
+    return evaluate
+
+
+def _always(_payload: Any, _fact: Any, _decision: Any) -> bool:
+    return True
+
+
+def _assemble_table(source: str, plan: PlannedRule, emitter: Emitter) -> tuple[Evaluate, Condition]:
+    """Outputs that are constants are made once; a row with others has a function."""
+    assert plan.table is not None
+    emitter.table("rows", plan.table)
+    names = ["rows"]
+    made: dict[int, tuple[list[Contribution], list[Effect]]] = {}
+    stateful: dict[int, bool] = {}
+    for row in plan.table.rows:
+        constants = _constant_outputs(row.branch)
+        if constants is not None:
+            made[row.number] = constants
+        else:
+            names.append(f"row{row.number}")
+            stateful[row.number] = emitter.actions(names[-1], row.branch)
+    functions = emitter.functions_of(names, "<rule>")
+    matching = functions["rows"]
+    outputs = {number: functions[f"row{number}"] for number in stateful}
+    lets = len(plan.lets)
+
+    def matches(payload: Any, fact: Any, decision: Any) -> bool:
+        return bool(matching(payload, fact, decision, new_state(lets)))
+
+    def evaluate(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome | None:
+        state = new_state(lets)
+        try:
+            rows = matching(payload, fact, decision, state)
+        except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
+            rows = settle_table(source, error, payload, fact, decision)
+        if not rows:
+            return None
+        contributions: list[Contribution] = []
+        effects: list[Effect] = []
+        for number in rows:
+            constants = made.get(number)
+            if constants is None:
+                arguments = (payload, fact, decision, state) if stateful[number] else (payload, fact, decision)
+                try:
+                    constants = outputs[number](*arguments)
+                except Exception as error:  # noqa: BLE001 - as above
+                    raise action_fault(source, number, error, payload, fact, decision) from None
+            contributions += constants[0]
+            effects += constants[1]
+        return Outcome("then", contributions, effects, False, rows)
+
+    return evaluate, matches
+
+
+def _constant_outputs(branch: PlannedBranch) -> tuple[list[Contribution], list[Effect]] | None:
+    contributions: list[Contribution] = []
+    effects: list[Effect] = []
+    for action in branch.actions:
+        if not isinstance(action.value, Const):
+            return None
+        value = action.value.value
+        try:
+            check_action(action, value)
+        except Exception:  # noqa: BLE001 - it fails when the row matches
+            return None
+        if isinstance(action, PlannedEffect):
+            effects.append((action.name, value))
+        elif isinstance(action, PlannedAction):
+            contributions.append((MergeKind(action.kind), action.path, value))
+    return contributions, effects

@@ -1,0 +1,142 @@
+"""What a failure in compiled code comes to: *missing* after all, or a fault with its code and position.
+
+Compiled code stops at the first fault of a strict operator. Here the part is evaluated again by the interpreter, which
+finds whether another operand is missing, as that wins, and where the fault is. Rules are planned anew from their
+source, so that they hold no tree while they run well.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from domain.language.evaluation import effect_map, output, term
+from domain.language.faults import MISSING_ERRORS, Fault
+from domain.language.interpretation import Interpreter, Missing, PartFault
+from domain.language.outcome import RuleFault
+from domain.language.plan import Part, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule, PlannedTable
+from domain.language.planning import plan_rule
+from domain.language.tokens import Positions
+
+
+@lru_cache(maxsize=256)
+def planned(source: str) -> PlannedRule:
+    """Return the plan of a rule that is known to be right."""
+    plan, _ = plan_rule(source)
+    assert plan is not None
+    return plan
+
+
+def settle_condition(source: str, error: Exception, payload: Any, fact: Any, decision: Any) -> bool | None:
+    """Return what a condition that failed comes to, None for missing; raises its RuleFault."""
+    plan = planned(source)
+    assert plan.condition is not None
+    try:
+        return Interpreter(plan.lets, payload, fact, decision).test(plan.condition)
+    except Missing:
+        return None
+    except PartFault as fault:
+        raise _located(source, fault) from None
+    except (RecursionError, MemoryError):
+        raise _unlocated(error) from None
+
+
+def matching_rows(interpreter: Interpreter, table: PlannedTable) -> list[int]:
+    """Return the rows of a table that match, counted from 1; raises PartFault."""
+    matched: list[int] = []
+    for row in table.rows:
+        if not _row_matches(interpreter, row.tests):
+            continue
+        if matched and table.hit == "unique":
+            message = f"rows {matched[0]} and {row.number} both match"
+            raise PartFault(row.tests[0] if row.tests else None, "table-not-unique", message, at=row.span)
+        matched.append(row.number)
+        if table.hit == "first":
+            break
+    return matched
+
+
+def _row_matches(interpreter: Interpreter, tests: tuple[Part, ...]) -> bool:
+    fault: PartFault | None = None
+    for test in tests:
+        try:
+            if not interpreter.test(test):
+                return False
+        except Missing:
+            return False
+        except PartFault as error:
+            if error.final:
+                raise
+            fault = fault or error
+    if fault is not None:
+        raise fault
+    return True
+
+
+def settle_table(source: str, error: Exception, payload: Any, fact: Any, decision: Any) -> list[int]:
+    """Return the rows that match where compiled code failed; raises the table's RuleFault."""
+    plan = planned(source)
+    assert plan.table is not None
+    try:
+        return matching_rows(Interpreter(plan.lets, payload, fact, decision), plan.table)
+    except PartFault as fault:
+        raise _located(source, fault) from None
+    except (RecursionError, MemoryError):
+        raise _unlocated(error) from None
+
+
+def action_fault(source: str, branch: str | int, error: Exception, payload: Any, fact: Any, decision: Any) -> RuleFault:
+    """Return the fault of the first failing action of ``then``, ``else`` or a table's row, with its position."""
+    plan = planned(source)
+    interpreter = Interpreter(plan.lets, payload, fact, decision)
+    try:
+        # What decides that the branch runs comes first, as its steps count too.
+        if plan.condition is not None:
+            interpreter.test(plan.condition)
+        if plan.table is not None:
+            matching_rows(interpreter, plan.table)
+        for action in _branch(plan, branch).actions:
+            value = interpreter.value(action.value)
+            try:
+                check_action(action, value)
+            except Fault as fault:
+                return _located(source, PartFault(action.value, fault.code, fault.message))
+    except Missing as missing:
+        return _located(source, PartFault(missing.part, "missing-value", "the value of an action is missing"))
+    except PartFault as fault:
+        return _located(source, fault)
+    except (RecursionError, MemoryError):
+        pass
+    return _unlocated(error)
+
+
+def _branch(plan: PlannedRule, name: str | int) -> PlannedBranch:
+    if isinstance(name, int):
+        assert plan.table is not None
+        return plan.table.rows[name - 1].branch
+    branch = plan.then if name == "then" else plan.otherwise
+    assert branch is not None
+    return branch
+
+
+def check_action(action: PlannedAction | PlannedEffect, value: Any) -> None:
+    """Raise the Fault of a value that an action can't take."""
+    if isinstance(action, PlannedEffect):
+        effect_map(value)
+    elif action.kind == "add":
+        term(value)
+    else:
+        output(value)
+
+
+def _located(source: str, fault: PartFault) -> RuleFault:
+    line, column = Positions(source).at(fault.at[0])
+    return RuleFault(fault.code, fault.message, line, column)
+
+
+def _unlocated(error: Exception) -> RuleFault:
+    if isinstance(error, Fault):
+        return RuleFault(error.code, error.message)
+    if isinstance(error, MISSING_ERRORS):
+        return RuleFault("missing-value", "a value is missing")
+    return RuleFault("limit", f"the fact is too much for this rule ({type(error).__name__})")
