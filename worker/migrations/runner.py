@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -82,6 +84,8 @@ async def _run(dsn: str, action: Callable[[Config], None]) -> MigrationStatus:
         raise UnavailableError("postgres", f"Postgres does not answer at {url.host}:{url.port}: {error}") from error
     except DBAPIError as error:
         raise MigrationError(f"the migration failed: {error.orig}") from error
+    except (asyncpg.PostgresError, CommandError) as error:  # a script's own failure; a version that nobody knows
+        raise MigrationError(f"the migration failed: {error}") from error
     finally:
         await engine.dispose()
 

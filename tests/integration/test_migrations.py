@@ -1,0 +1,169 @@
+"""Migrations on a real server: up and down, as a whole or not at all, and by one runner at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from domain.errors import UnavailableError
+from tests.servers.fixtures import Servers
+from tests.servers.operations import execute, with_database
+from worker.adapters.postgres.pool import open_pool, schema_version
+from worker.migrations import runner
+from worker.migrations.runner import MigrationError, downgrade, status, upgrade
+
+SECOND_MIGRATION = '''"""A second migration."""
+from worker.migrations.script import run_script
+revision = "0002"
+down_revision = "0001"
+def upgrade():
+    run_script(__file__, "0002.up.sql")
+def downgrade():
+    run_script(__file__, "0002.down.sql")
+'''
+
+
+@pytest.fixture
+async def dsn(servers: Servers) -> AsyncIterator[str]:
+    """Give an empty database: not a copy of the migrated template."""
+    name = f"empty_{secrets.token_hex(6)}"
+    await execute(servers.postgres_dsn, f"CREATE DATABASE {name}")
+    yield with_database(servers.postgres_dsn, name)
+    await execute(servers.postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder of migrations with a second one, whose scripts the test writes, and let the runner use it."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(runner.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "m0002_second.py").write_text(SECOND_MIGRATION)
+    monkeypatch.setattr(runner, "__file__", str(folder / "runner.py"))
+    return folder / "versions"
+
+
+async def catalogue(dsn: str) -> set[tuple[str, str]]:
+    """Return every table, index, function and trigger of ours."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetch(
+            """
+            SELECT relkind::text, relname::text FROM pg_class
+             WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'schema_version%'
+            UNION ALL SELECT 'function', proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+            UNION ALL SELECT 'trigger', tgname::text FROM pg_trigger WHERE NOT tgisinternal
+            """
+        )
+    finally:
+        await connection.close()
+    return {(row[0], row[1]) for row in rows}
+
+
+async def test_a_database_goes_up_down_and_up_again(dsn: str) -> None:
+    done = await upgrade(dsn)
+    assert done.is_current
+    assert done.pending == ()
+    first = await catalogue(dsn)
+    assert ("r", "rule") in first
+    undone = await downgrade(dsn, "base")
+    assert (undone.current, undone.is_current) == (None, False)
+    assert await catalogue(dsn) == set()
+    assert (await upgrade(dsn)).is_current
+    assert await catalogue(dsn) == first
+
+
+async def test_going_up_where_everything_is_applied_changes_nothing(dsn: str) -> None:
+    await upgrade(dsn)
+    before = await catalogue(dsn)
+    assert (await upgrade(dsn)).is_current
+    assert await catalogue(dsn) == before
+
+
+async def test_the_status_says_what_is_applied_and_what_is_not_and_changes_nothing(dsn: str) -> None:
+    empty = await status(dsn)
+    assert (empty.current, empty.is_current) == (None, False)
+    assert empty.pending[0].startswith("0001 ")
+    assert await catalogue(dsn) == set()
+    await upgrade(dsn)
+    done = await status(dsn)
+    assert (done.current, done.newest, done.pending) == (empty.newest, empty.newest, ())
+
+
+async def test_the_workers_own_look_at_the_version_agrees(dsn: str) -> None:
+    pool = await open_pool(dsn, size_max=1, timeout_s=10)
+    try:
+        assert await schema_version(pool) is None
+        done = await upgrade(dsn)
+        assert await schema_version(pool) == done.current
+    finally:
+        await pool.close()
+
+
+async def test_one_step_down_undoes_the_last_migration_alone(dsn: str, second: Path) -> None:
+    (second / "0002.up.sql").write_text("CREATE TABLE a (x int); CREATE TABLE b (x int);")
+    (second / "0002.down.sql").write_text("DROP TABLE a, b;")
+    await upgrade(dsn, "0001")
+    before = await catalogue(dsn)
+    behind = await status(dsn)
+    assert (behind.current, behind.newest, behind.pending) == ("0001", "0002", ("0002 A second migration.",))
+    assert (await upgrade(dsn)).current == "0002"
+    assert {("r", "a"), ("r", "b")} == await catalogue(dsn) - before
+    assert (await downgrade(dsn, "-1")).current == "0001"
+    assert await catalogue(dsn) == before
+
+
+async def test_a_script_that_fails_half_way_leaves_nothing_behind_and_can_be_run_again(dsn: str, second: Path) -> None:
+    (second / "0002.up.sql").write_text("CREATE TABLE a (x int); INSERT INTO a VALUES (1); SELECT 1 / 0;")
+    (second / "0002.down.sql").write_text("DROP TABLE a;")
+    await upgrade(dsn, "0001")
+    before = await catalogue(dsn)
+    with pytest.raises(MigrationError, match="division by zero"):
+        await upgrade(dsn)
+    assert await catalogue(dsn) == before
+    assert (await status(dsn)).current == "0001"
+    (second / "0002.up.sql").write_text("CREATE TABLE a (x int);")
+    assert (await upgrade(dsn)).current == "0002"
+
+
+async def test_a_failing_script_keeps_the_migrations_before_it(dsn: str, second: Path) -> None:
+    (second / "0002.up.sql").write_text("SELECT 1 / 0;")
+    with pytest.raises(MigrationError):
+        await upgrade(dsn)
+    assert (await status(dsn)).current == "0001"
+
+
+async def test_runners_that_start_at_once_wait_for_each_other(dsn: str) -> None:
+    async with asyncio.timeout(60):
+        found = await asyncio.gather(*(upgrade(dsn) for _ in range(4)))
+    assert all(one.is_current for one in found)
+    assert ("r", "rule") in await catalogue(dsn)
+
+
+async def test_a_database_at_a_version_that_nobody_knows_is_refused(dsn: str) -> None:
+    await upgrade(dsn)
+    await execute(dsn, "UPDATE schema_version SET version_num = '9999'")
+    with pytest.raises(MigrationError, match="9999"):
+        await upgrade(dsn)
+
+
+async def test_a_version_that_does_not_exist_is_refused(dsn: str) -> None:
+    with pytest.raises(MigrationError, match="0815"):
+        await upgrade(dsn, "0815")
+
+
+async def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
+    with pytest.raises(UnavailableError) as away:
+        await upgrade("postgresql://u:secret@127.0.0.1:1/x")
+    assert "127.0.0.1:1" in away.value.message
+    assert "secret" not in away.value.message
+
+
+async def test_a_database_that_is_not_there_is_a_clear_refusal(dsn: str) -> None:
+    with pytest.raises((MigrationError, UnavailableError), match="does not exist"):
+        await upgrade(with_database(dsn, "not_there"))
