@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domain.language.addition import add_values
+from domain.language.explain import Explained, explain_rule
 from domain.language.expression import CompiledExpression, compile_expression
 from domain.language.outcome import AdditionError, FactContext, MergeKind, Outcome, Path, RuleFault, Write
 from domain.language.problems import InvalidRuleError, Problem, render_problem
@@ -13,6 +14,7 @@ __all__ = [
     "AdditionError",
     "CompiledExpression",
     "CompiledRule",
+    "Explained",
     "FactContext",
     "InvalidRuleError",
     "MergeKind",
@@ -26,6 +28,7 @@ __all__ = [
     "check_rule",
     "compile_expression",
     "compile_rule",
+    "explain_rule",
     "parse_timestamp",
     "render_problem",
     "timestamp_from_ns",
