@@ -9,10 +9,31 @@ import nats
 import nats.errors
 import structlog
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from domain.errors import UnavailableError
 
 _log = structlog.get_logger(__name__)
+
+
+class _LenientClient(Client):
+    """A client that a subject outside UTF-8 does not disconnect.
+
+    The server stores messages on such subjects and nats-py fails to decode them in its read loop, which ends the
+    connection, and the next one at the next delivery: one publisher could keep every worker from its facts.
+    """
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        return Msg(
+            _client=self,
+            subject=subject.decode("utf-8", "replace"),
+            reply=reply.decode("utf-8", "replace"),
+            data=data,
+            headers=headers,
+            _sid=sid,
+        )
 
 
 async def connect(url: str, name: str, *, timeout_s: float = 5.0, is_patient: bool = True) -> Client:
@@ -20,7 +41,7 @@ async def connect(url: str, name: str, *, timeout_s: float = 5.0, is_patient: bo
 
     Raises UnavailableError with the server's address (never its password) when it does not answer in time.
     """
-    client = Client()
+    client = _LenientClient()
     try:
         await client.connect(
             url.split(","),

@@ -94,8 +94,9 @@ class Puller:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._subscription is not None and self._client.is_connected:
-            await self._subscription.drain()  # type: ignore[no-untyped-call]
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None and self._client.is_connected:
+            await subscription.drain()  # type: ignore[no-untyped-call]
         left = list(self._buffer)
         self._buffer.clear()
         return left
