@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
 from urllib.parse import urlsplit
 
 import nats
@@ -37,28 +37,31 @@ class _LenientClient(Client):
 
 
 async def connect(url: str, name: str, *, timeout_s: float = 5.0, is_patient: bool = True) -> Client:
-    """Connect to NATS; afterwards the client reconnects for ever by itself, unless told not to be patient.
+    """Connect to NATS within ``timeout_s``; afterwards a patient client reconnects for ever by itself.
 
     Raises UnavailableError with the server's address (never its password) when it does not answer in time.
     """
     client = _LenientClient()
+    errors = _Errors(name)
     try:
-        await client.connect(
-            url.split(","),
-            name=name,
-            connect_timeout=max(1, round(timeout_s)),
-            allow_reconnect=is_patient,
-            max_reconnect_attempts=-1 if is_patient else 0,
-            reconnect_time_wait=1,
-            ping_interval=20,
-            max_outstanding_pings=2,
-            error_cb=_on_error(name),
-        )
+        async with asyncio.timeout(timeout_s):  # nats-py's patience would begin with the first connect
+            await client.connect(
+                url.split(","),
+                name=name,
+                connect_timeout=max(1, round(timeout_s)),
+                allow_reconnect=is_patient,
+                max_reconnect_attempts=-1 if is_patient else 1,
+                reconnect_time_wait=1,
+                ping_interval=20,
+                max_outstanding_pings=2,
+                error_cb=errors.report,
+            )
     except (OSError, TimeoutError, nats.errors.Error) as error:
         if not client.is_closed:
             await client.close()
-        reason = str(error) or type(error).__name__
+        reason = str(errors.last or error) or type(error).__name__
         raise UnavailableError("nats", f"NATS does not answer at {address_of(url)}: {reason}") from error
+    errors.has_stood = True
     return client
 
 
@@ -68,8 +71,15 @@ def address_of(url: str) -> str:
     return ",".join(f"{part.hostname}:{part.port or 4222}" for part in parts)
 
 
-def _on_error(name: str) -> Callable[[Exception], Awaitable[None]]:
-    async def report(error: Exception) -> None:
-        _log.warning("nats_connection", connection=name, reason=str(error) or type(error).__name__)
+class _Errors:
+    """Hears of a connection's errors: logs them once it has stood, and remembers the last one until then."""
 
-    return report
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.has_stood = False
+        self.last: Exception | None = None
+
+    async def report(self, error: Exception) -> None:
+        self.last = error
+        if self.has_stood:
+            _log.warning("nats_connection", connection=self._name, reason=str(error) or type(error).__name__)

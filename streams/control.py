@@ -29,6 +29,7 @@ _COMMANDS_AT_ONCE: Final = 32
 _QUERIES_AT_ONCE: Final = 32
 _RETRY_S: Final = 2.0
 _PUBLISH_TIMEOUT_S: Final = 5.0
+_CONNECT_TIMEOUT_S: Final = 10.0
 _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 _QUEUE_GROUP: Final = "rulestream"
 _INBOX: Final = "_INBOX"
@@ -115,9 +116,12 @@ class ControlPlane:
     async def start(self) -> None:
         """Connect and begin to serve; the topology must be there. Raises UnavailableError."""
         try:
-            await self._broker.start()
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await self._broker.start()
         except (OSError, TimeoutError, NatsError) as error:
-            raise UnavailableError("nats", f"the control plane does not answer: {error}") from error
+            raise UnavailableError(
+                "nats", f"the control plane does not answer: {str(error) or type(error).__name__}"
+            ) from error
 
     async def stop(self) -> None:
         """Take nothing more, finish what was taken, and leave."""

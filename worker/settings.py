@@ -21,11 +21,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from domain.errors import RulestreamError
+from domain.errors import ValidationError
 from streams.topology import TopologySettings
 
 
-class SettingsError(RulestreamError):
+class SettingsError(ValidationError):
     """Some settings are wrong; the message has a line for each."""
 
 
@@ -161,5 +161,5 @@ def load_settings(**overrides: object) -> Settings:
                 f" ({needed} s), or a fact could be decided twice"
             )
     if problems or settings is None:
-        raise SettingsError("wrong settings:\n  " + "\n  ".join(problems), problems=problems)
+        raise SettingsError("wrong settings:\n  " + "\n  ".join(problems))
     return settings

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import version
 from typing import Final, Literal
 
 import structlog
@@ -14,6 +15,7 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from prometheus_client import CollectorRegistry, generate_latest
 
 _BATCH_BUCKETS_S: Final = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0]
@@ -60,7 +62,8 @@ class Telemetry:
             instrument_name="rulestream.batch.duration",
             aggregation=ExplicitBucketHistogramAggregation(_BATCH_BUCKETS_S),
         )
-        self._provider = MeterProvider(metric_readers=[reader], views=[buckets])
+        about = Resource.create({SERVICE_NAME: "rulestream", SERVICE_VERSION: version("rulestream")})
+        self._provider = MeterProvider(resource=about, metric_readers=[reader], views=[buckets])
         meter = self._provider.get_meter("rulestream")
         self._facts = meter.create_counter("rulestream.facts.decided", description="Facts decided and published.")
         self._matched = meter.create_counter("rulestream.facts.matched", description="Of these, matched by some rule.")
