@@ -26,22 +26,50 @@ class _Branch:
     stop: bool
 
 
-def assemble(source: str, plan: PlannedRule) -> tuple[Evaluate, Condition]:
-    """Return a rule's ``evaluate`` and its condition alone."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A rule's functions as text: their names, and whether each takes the evaluation's state."""
+
+    emitter: Emitter
+    stateful: dict[str, bool]
+    outputs: dict[int, tuple[list[Contribution], list[Effect]]]
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """Compile the functions."""
+        return self.emitter.functions_of(list(self.stateful), "<rule>")
+
+
+def write(plan: PlannedRule) -> Written:
+    """Write a rule's functions; raises TooCostlyError. A row's outputs that are constants are made at once."""
     emitter = Emitter(plan.lets)
     emitter.count_uses(*plan.tests, *(action.value for branch in plan.branches for action in branch.actions))
-    if plan.table is not None:
-        return _assemble_table(source, plan, emitter)
-    stateful: dict[str, bool] = {}
+    written = Written(emitter, {}, {})
+    stateful = written.stateful
     if plan.condition is not None:
         stateful["condition"] = emitter.condition("condition", plan.condition)
     if plan.then is not None:
         stateful["then"] = emitter.actions("then", plan.then)
     if plan.otherwise is not None:
         stateful["otherwise"] = emitter.actions("otherwise", plan.otherwise)
+    if plan.table is not None:
+        stateful["rows"] = emitter.table("rows", plan.table)
+        for row in plan.table.rows:
+            constants = _constant_outputs(row.branch)
+            if constants is not None:
+                written.outputs[row.number] = constants
+            else:
+                stateful[f"row{row.number}"] = emitter.actions(f"row{row.number}", row.branch)
+    return written
+
+
+def assemble(source: str, plan: PlannedRule, written: Written) -> tuple[Evaluate, Condition]:
+    """Return a rule's ``evaluate`` and its condition alone."""
+    stateful = written.stateful
     functions: dict[str, Any] = dict.fromkeys(("condition", "then", "otherwise"))
-    functions |= emitter.functions_of(list(stateful), "<rule>")
+    functions |= written.functions()
     lets = len(plan.lets)
+    if plan.table is not None:
+        return _with_rows(source, functions, written, lets)
     then = _Branch("then", functions["then"], stateful.get("then", False), plan.then is not None and plan.then.stop)
     otherwise = None
     if plan.otherwise is not None:
@@ -114,24 +142,11 @@ def _always(_payload: Any, _fact: Any, _decision: Any) -> bool:
     return True
 
 
-def _assemble_table(source: str, plan: PlannedRule, emitter: Emitter) -> tuple[Evaluate, Condition]:
-    """Outputs that are constants are made once; a row with others has a function."""
-    assert plan.table is not None
-    emitter.table("rows", plan.table)
-    names = ["rows"]
-    made: dict[int, tuple[list[Contribution], list[Effect]]] = {}
-    stateful: dict[int, bool] = {}
-    for row in plan.table.rows:
-        constants = _constant_outputs(row.branch)
-        if constants is not None:
-            made[row.number] = constants
-        else:
-            names.append(f"row{row.number}")
-            stateful[row.number] = emitter.actions(names[-1], row.branch)
-    functions = emitter.functions_of(names, "<rule>")
+def _with_rows(
+    source: str, functions: dict[str, Callable[..., Any]], written: Written, lets: int
+) -> tuple[Evaluate, Condition]:
     matching = functions["rows"]
-    outputs = {number: functions[f"row{number}"] for number in stateful}
-    lets = len(plan.lets)
+    made = written.outputs
 
     def matches(payload: Any, fact: Any, decision: Any) -> bool:
         return bool(matching(payload, fact, decision, new_state(lets)))
@@ -149,9 +164,10 @@ def _assemble_table(source: str, plan: PlannedRule, emitter: Emitter) -> tuple[E
         for number in rows:
             constants = made.get(number)
             if constants is None:
-                arguments = (payload, fact, decision, state) if stateful[number] else (payload, fact, decision)
+                name = f"row{number}"
+                arguments = (payload, fact, decision, state) if written.stateful[name] else (payload, fact, decision)
                 try:
-                    constants = outputs[number](*arguments)
+                    constants = functions[name](*arguments)
                 except Exception as error:  # noqa: BLE001 - as above
                     raise action_fault(source, number, error, payload, fact, decision) from None
             contributions += constants[0]

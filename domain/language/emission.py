@@ -9,8 +9,9 @@ Variables of compiled code: ``p`` the fact, ``f`` its context, ``d`` the decisio
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from domain.language import evaluation, faults
 from domain.language.faults import strict
 from domain.language.library import operators
 from domain.language.library.catalogue import FUNCTIONS
+from domain.language.limits import CODE_CHARACTERS_MAX
 from domain.language.outcome import MergeKind
 from domain.language.plan import (
     Bind,
@@ -34,6 +36,7 @@ from domain.language.plan import (
     Part,
     PlannedBranch,
     PlannedEffect,
+    PlannedRow,
     PlannedTable,
     Select,
     Variable,
@@ -78,6 +81,10 @@ def _globals() -> tuple[dict[str, Any], dict[Callable[..., Any], str]]:
 GLOBALS, _NAMES = _globals()
 
 
+class TooCostlyError(Exception):
+    """The rule would become more code than a rule may."""
+
+
 class Emitter:
     """Writes the functions of one rule."""
 
@@ -90,6 +97,8 @@ class Emitter:
         self._let_uses = _let_uses(lets)
         self._written_lets: set[int] = set()
         self._lines: list[str] = []
+        self._written = 0
+        self._hoisted: set[int] = set()
         self._indent = 1
         self._blocks = 0
         self._count = 0
@@ -103,6 +112,9 @@ class Emitter:
     # Writing
 
     def _write(self, text: str) -> None:
+        self._written += len(text) + self._indent
+        if self._written > CODE_CHARACTERS_MAX:
+            raise TooCostlyError
         self._lines.append(" " * self._indent + text)
 
     @contextmanager
@@ -206,6 +218,8 @@ class Emitter:
         return name
 
     def _let(self, number: int) -> str:
+        if number in self._hoisted:
+            return f"c{number}"
         part = self.lets[number][1]
         if self._let_uses[number] == 1 or isinstance(part, Const):
             return self.value(part)
@@ -314,7 +328,7 @@ class Emitter:
             value = right.value
             kind = type(value)
             if value is None or kind is bool:
-                return f"({self.value(left)} {'is' if name == '==' else 'is not'} {value!r})"
+                return f"({self._named(left)} {'is' if name == '==' else 'is not'} {value!r})"
             if kind is str:
                 return f"({self.value(left)} {name} {value!r})"
             if _is_safe_number(value):
@@ -323,6 +337,15 @@ class Emitter:
         if len(kinds) == 1 and kinds <= _NUMBERS | _NATIVE:
             return f"({self.value(left)} {name} {self.value(right)})"
         return None
+
+    def _named(self, part: Part) -> str:
+        """Return the text of an expression that is no literal, as Python warns of identity with one."""
+        text = self.value(part)
+        if text[0] not in "0123456789'\"" and text[:2] not in {"(-", "b'", 'b"'}:
+            return text
+        name = self._temporary()
+        self._write(f"{name} = {text}")
+        return name
 
     def _equals_number(self, name: str, left: Part, value: Any) -> str | None:
         kind = left.type.kind
@@ -357,6 +380,9 @@ class Emitter:
         return f"({compared} if ({held} := {subject}) is not True and {held} is not False else not_a_number({held}))"
 
     def _logic(self, part: Logic) -> str:
+        if _is_plain(part):
+            word = " or " if part.operator == "||" else " and "
+            return f"({word.join(map(self.value, part.items))})"
         if self._blocks >= _BLOCKS_MAX:
             return self._outlined(part)
         result, seen = self._temporary(), self._temporary()
@@ -546,7 +572,7 @@ class Emitter:
         self.uses_state = False
 
         def write() -> None:
-            if isinstance(part, Logic):
+            if isinstance(part, Logic) and not _is_plain(part):
                 self._write_logic(part)
                 return
             with self._block("try:", nests=True):
@@ -578,23 +604,64 @@ class Emitter:
 
         def write() -> None:
             self._write("m = []")
+            self._hoist(table)
             for row in table.rows:
-                self._write("e = 0")
-                with self._block("while True:", nests=True):
-                    for test in row.tests:
-                        with self._block("try:", nests=True):
-                            self._write(f"if not {self.test(test)}: break")
-                        self._write("except ABSENT: break")
-                        self._write("except: e = note(e)")
-                    self._write("if e: fail(e)")
-                    if table.hit == "unique":
-                        self._write(f"if m: not_unique(m[0], {row.number})")
-                    self._write(f"m.append({row.number})")
-                    self._write("return m" if table.hit == "first" else "break")
+                self._write_row(table.hit, row)
             self._write("return m")
 
+        outer = self._locals
         self.function(name, None, write)
+        self._hoisted, self._locals = set(), outer
         return self.uses_state
+
+    def _write_row(self, hit: str, row: PlannedRow) -> None:
+        """Write a row's tests and what follows when all hold. A fault is settled by the interpreter."""
+        with ExitStack() as blocks:
+            blocks.enter_context(self._block("try:", nests=True))
+            tests: list[str] = []
+            for test in row.tests:
+                tests += [
+                    f"(not x{column} or ended(x{column}))" for column in sorted(self._lets_of(test) & self._hoisted)
+                ]
+                lines, text = self._captured(lambda t=test: self.test(t))  # type: ignore[misc]
+                if lines:
+                    if tests:
+                        blocks.enter_context(self._block(f"if {' and '.join(tests)}:"))
+                    lines, text = self._captured(lambda t=test: self.test(t))  # type: ignore[misc]
+                    self._lines.extend(lines)
+                    tests = []
+                tests.append(text)
+            blocks.enter_context(self._block(f"if {' and '.join(tests) or 'True'}:"))
+            if hit == "unique":
+                self._write(f"if m: not_unique(m[0], {row.number})")
+            self._write(f"m.append({row.number})")
+            if hit == "first":
+                self._write("return m")
+        self._write("except ABSENT: pass")
+
+    def _hoist(self, table: PlannedTable) -> None:
+        """Evaluate columns that several cells test before the rows; ``x`` tells whether one is missing or failed."""
+        uses = Counter(number for row in table.rows for test in row.tests for number in self._lets_of(test))
+        for number, count in sorted(uses.items()):
+            if count < 2 or self.lets[number][0] != "|":
+                continue
+            self._write(f"c{number} = x{number} = 0")
+            with self._block("try:", nests=True):
+                self._write(f"c{number} = {self.value(self.lets[number][1])}")
+            self._write(f"except: x{number} = note(0)")
+            self._hoisted.add(number)
+            self._locals = (*self._locals, f"c{number}")
+
+    def _lets_of(self, part: Part) -> set[int]:
+        """Return the lets that a part mentions."""
+        found: set[int] = set()
+        waiting = [part]
+        while waiting:
+            current = waiting.pop()
+            if isinstance(current, Variable) and current.name.startswith("let:"):
+                found.add(int(current.name[4:]))
+            waiting.extend(children(current))
+        return found
 
     def expression(self, name: str, part: Part) -> bool:
         """Write a function that returns an expression's value, or raises; returns whether it takes the state."""
@@ -624,6 +691,45 @@ class Emitter:
 
         self.function(name, None, write)
         return self.uses_state
+
+
+def _is_plain(part: Logic) -> bool:
+    """Return whether every item of a chain fails on the same values, so that none can absorb what another does.
+
+    That is so where all compare one path with constants, by equality, or in order with constants of one kind: ranges,
+    and alternatives of one value.
+    """
+    subject: Part | None = None
+    kinds: set[str] = set()
+    for item in part.items:
+        if not isinstance(item, Invoke) or len(item.arguments) != 2:
+            return False
+        left, right = item.arguments
+        if isinstance(left, Const):
+            left, right = right, left
+        if not isinstance(right, Const) or not _same_path(subject or left, left):
+            return False
+        subject = left
+        value = right.value
+        if item.name in {"==", "!="}:
+            kinds.add("==")
+            if not (value is None or type(value) in {str, bool} or _is_safe_number(value)):
+                return False
+        elif item.name in _COMPARISONS:
+            kinds.add("string" if type(value) is str else "number")
+            if not (type(value) is str or _is_safe_number(value)):
+                return False
+        else:
+            return False
+    return len(kinds) == 1 and subject is not None and subject.type.kind in {"json", "string", *_NUMBERS}
+
+
+def _same_path(one: Part, other: Part) -> bool:
+    while isinstance(one, Select) and isinstance(other, Select):
+        if one.field != other.field or one.optional or other.optional:
+            return False
+        one, other = one.operand, other.operand
+    return isinstance(one, Variable) and isinstance(other, Variable) and one.name == other.name
 
 
 def _is_safe_number(value: Any) -> bool:

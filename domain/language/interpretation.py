@@ -184,11 +184,12 @@ class Interpreter:
             return False
 
     def _invoke(self, part: Invoke) -> Any:
-        chain = spine(part)
-        if len(chain) > _CHAIN_MAX and id(chain[1]) not in self._ready:
-            # The lower links of a long chain come first, from the bottom, so that none needs recursion.
-            for link in reversed(chain[1:]):
-                self._ready[id(link)] = self._end(link)
+        if part.arguments and id(part.arguments[0]) not in self._ready:
+            chain = spine(part)
+            if len(chain) > _CHAIN_MAX:
+                # The lower links of a long chain come first, from the bottom, so that none needs recursion.
+                for link in reversed(chain[1:]):
+                    self._ready[id(link)] = self._end(link)
         values = self.values(part.arguments)
         if part.metered:
             evaluation.spend(self.state, *values)

@@ -6,7 +6,8 @@ from typing import Final
 
 # What a rule's text may hold.
 SOURCE_CODE_POINTS_MAX: Final = 200_000
-TOKENS_MAX: Final = 40_000
+TOKENS_MAX: Final = 30_000
+CODE_CHARACTERS_MAX: Final = 1_000_000  # of the Python text; about 150 bytes of memory each while it is compiled
 NESTING_MAX: Final = 100  # brackets, calls, members and macros inside one another; chains of one operator are flat
 STATEMENTS_MAX: Final = 1_000
 LETS_MAX: Final = 200

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from domain.language.assembly import assemble
+from domain.language.assembly import Written, assemble, write
+from domain.language.emission import TooCostlyError
 from domain.language.outcome import FactContext, MergeKind, Outcome, Path, Write
-from domain.language.plan import PlannedAction, PlannedEffect
+from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
 from domain.language.problems import InvalidRuleError, Problem
 
@@ -40,10 +41,10 @@ class CompiledRule:
 
 def compile_rule(source: str) -> CompiledRule:
     """Parse, check and compile a rule; raises InvalidRuleError with every problem found."""
-    plan, problems = plan_rule(source)
-    if plan is None:
+    plan, written, problems = _written(source)
+    if plan is None or written is None:
         raise InvalidRuleError(problems)
-    evaluate, condition = assemble(source, plan)
+    evaluate, condition = assemble(source, plan, written)
     actions = [action for branch in plan.branches for action in branch.actions]
     return CompiledRule(
         source=source,
@@ -64,4 +65,15 @@ def compile_rule(source: str) -> CompiledRule:
 
 def check_rule(source: str) -> list[Problem]:
     """Return every problem of a rule, by position; raises nothing, whatever the text."""
-    return plan_rule(source)[1]
+    return _written(source)[2]
+
+
+def _written(source: str) -> tuple[PlannedRule | None, Written | None, list[Problem]]:
+    plan, problems = plan_rule(source)
+    if plan is None:
+        return None, None, problems
+    try:
+        return plan, write(plan), problems
+    except TooCostlyError:
+        hint = "split it into several rules"
+        return None, None, [Problem("too-costly", "the rule is too large to be compiled", 1, 1, hint)]

@@ -1,7 +1,8 @@
 """What a failure in compiled code comes to: *missing* after all, or a fault with its code and position.
 
 Compiled code stops at the first fault of a strict operator. Here the part is evaluated again by the interpreter, which
-finds whether another operand is missing, as that wins, and where the fault is. Rules are planned anew from their
+finds whether another operand is missing, as that wins, and where the fault is. A limit that was reached is not tried
+again: it stands where the condition or the first action begins. Rules are planned anew from their
 source, so that they hold no tree while they run well.
 """
 
@@ -11,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from domain.language.evaluation import effect_map, output, term
-from domain.language.faults import MISSING_ERRORS, Fault
+from domain.language.faults import MISSING_ERRORS, Exhausted, Fault
 from domain.language.interpretation import Interpreter, Missing, PartFault
 from domain.language.outcome import RuleFault
 from domain.language.plan import Part, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule, PlannedTable
@@ -31,6 +32,8 @@ def settle_condition(source: str, error: Exception, payload: Any, fact: Any, dec
     """Return what a condition that failed comes to, None for missing; raises its RuleFault."""
     plan = planned(source)
     assert plan.condition is not None
+    if isinstance(error, Exhausted):
+        raise _located(source, PartFault(plan.condition, error.code, error.message)) from None
     try:
         return Interpreter(plan.lets, payload, fact, decision).test(plan.condition)
     except Missing:
@@ -77,6 +80,8 @@ def settle_table(source: str, error: Exception, payload: Any, fact: Any, decisio
     """Return the rows that match where compiled code failed; raises the table's RuleFault."""
     plan = planned(source)
     assert plan.table is not None
+    if isinstance(error, Exhausted):
+        raise _located(source, PartFault(None, error.code, error.message, at=plan.table.mark)) from None
     try:
         return matching_rows(Interpreter(plan.lets, payload, fact, decision), plan.table)
     except PartFault as fault:
@@ -88,6 +93,9 @@ def settle_table(source: str, error: Exception, payload: Any, fact: Any, decisio
 def action_fault(source: str, branch: str | int, error: Exception, payload: Any, fact: Any, decision: Any) -> RuleFault:
     """Return the fault of the first failing action of ``then``, ``else`` or a table's row, with its position."""
     plan = planned(source)
+    if isinstance(error, Exhausted):
+        actions = _branch(plan, branch).actions
+        return _located(source, PartFault(actions[0].value, error.code, error.message))
     interpreter = Interpreter(plan.lets, payload, fact, decision)
     try:
         # What decides that the branch runs comes first, as its steps count too.

@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 
 FIELDS = ("a", "b", "c.d", "c.e", "xs", "xs[0]", "c.xs", "s", "m['k']", "nothing", "c.nothing.deep", "decision.n")
 LITERALS = (
-    "1", "0", "-1", "2.0", "0.5", "1u", "true", "false", "null", "'a'", "'1'", "''", "[1, 2]", "['a']", "[]", "{'k': 1}",
-    "{}",     "9223372036854775807", "duration('1h')", "timestamp(0)", "b'x'", "decimal('1.5')", "{1: 'a'}", "[a, b]", "{'k': a}",
+    "1", "0", "-1", "2.0", "0.5", "1u", "true", "false", "null", "'a'", "'1'", "''", "[1, 2]", "['a']", "[]",
+    "{'k': 1}", "{}", "9223372036854775807", "duration('1h')", "timestamp(0)", "b'x'", "decimal('1.5')", "{1: 'a'}",
+    "[a, b]", "{'k': a}",
 )  # fmt: skip
 ARITHMETIC = ("+", "-", "*", "/", "%")
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "in")

@@ -16,7 +16,7 @@ from expressions import conditions, expressions, facts
 
 FACT = FactContext("f1", "order.placed")
 ORDER = {"customer": {"tier": "VIP"}, "order": {"total": 50, "items": [{"price": 2.0}, {"price": 7.0}, {"price": 1.0}]}}
-EXAMPLES = int(os.environ.get("RULESTREAM_FUZZ_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("RULESTREAM_FUZZ_EXAMPLES", "100"))
 
 
 def attempt(call):
