@@ -296,8 +296,10 @@ class Emitter:
                 and container.type.kind in {"json", "map"}
             ):
                 return f"{self.value(container)}[{key.value!r}]"
-        elif name in {"+", "-", "*"} and {argument.type.kind for argument in arguments} == {"double"}:
-            return f"({self.value(arguments[0])} {name} {self.value(arguments[1])})"
+        elif name in {"+", "-", "*", "/"}:
+            text = self._arithmetic(part)
+            if text is not None:
+                return text
         elif name == "size" and arguments[0].type.kind in {"string", "list", "map", "bytes"}:
             return f"len({self.value(arguments[0])})"
         written = ", ".join(map(self.value, arguments))
@@ -305,6 +307,40 @@ class Emitter:
             self.uses_state = True
             written = f"*spend(s, {written})"
         return f"{self._callable(part.call)}({written})"
+
+    def _arithmetic(self, part: Invoke) -> str | None:
+        """Return arithmetic with Python's own operator where it is of doubles, with the function for all else."""
+        left, right = part.arguments
+        kinds = left.type.kind, right.type.kind
+        if not set(kinds) <= {"double", "json", "int"} or kinds == ("int", "int"):
+            return None
+        if part.name == "/" and not (isinstance(right, Const) and right.value):
+            return None
+        if "int" in kinds and not any(isinstance(side, Const) for side in (left, right)):
+            return None
+        operands: list[str] = []
+        checks: list[str] = []
+        names: list[str] = []
+        for side in (left, right):
+            text = self.value(side)
+            if side.type.kind == "json":
+                name = self._temporary()
+                checks.append(f"(type({name} := {text}) is float)")
+                text = name
+            elif not isinstance(side, Const):
+                name = self._temporary()
+                self._write(f"{name} = {text}")
+                text = name
+            operands.append(text)
+            names.append(text)
+        quick = f"{operands[0]} {part.name} {operands[1]}"
+        if not checks:
+            return f"({quick})"
+        arguments = ", ".join(names)
+        if part.metered:
+            self.uses_state = True
+            arguments = f"*spend(s, {arguments})"
+        return f"({quick} if {' & '.join(checks)} else {self._callable(part.call)}({arguments}))"
 
     def _shortened(self, part: Invoke) -> Invoke:
         """Write the lower links of a long chain of operators as statements, from the bottom, without recursion."""
@@ -361,6 +397,8 @@ class Emitter:
 
     def _comparison(self, name: str, left: Part, right: Part) -> str | None:
         kinds = left.type.kind, right.type.kind
+        if kinds[0] == kinds[1] and kinds[0] in {"timestamp", "duration"}:
+            return f"({self.value(left)}.ns {name} {self.value(right)}.ns)"
         safe = any(isinstance(part, Const) and _is_safe_number(part.value) for part in (left, right))
         if (
             (set(kinds) <= _NUMBERS and (safe or kinds[0] == kinds[1]))

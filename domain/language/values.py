@@ -11,7 +11,7 @@ import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import total_ordering
 from typing import Any, Final
@@ -198,8 +198,14 @@ _RFC3339: Final = re.compile(
 )
 
 
+_COMMON: Final = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\dZ", re.ASCII)
+
+
 def parse_timestamp(text: str) -> Timestamp:
     """Read an RFC 3339 timestamp with up to nine fraction digits; ValueError when it is not one."""
+    if _COMMON.fullmatch(text) is not None:
+        # The commonest form, in whole seconds of UTC, which are exact as a double.
+        return Timestamp(int(datetime.fromisoformat(text).timestamp()) * NS)
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError("not an RFC 3339 timestamp")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
+from importlib import resources
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -28,7 +29,7 @@ def to_timestamp(value: Any) -> Timestamp:
     kind = type(value)
     if kind is str:
         try:
-            return parse_timestamp(value)
+            return _parse_often(value) if len(value) < 40 else parse_timestamp(value)
         except ValueError as error:
             shown = value if len(value) <= 40 else value[:40] + "…"
             raise Fault("conversion", f"{shown!r}: {error}") from None
@@ -37,6 +38,9 @@ def to_timestamp(value: Any) -> Timestamp:
     if kind is int and value <= INT_MAX:
         return moment(value * NS)
     no_overload("timestamp", value)
+
+
+_parse_often: Final = lru_cache(maxsize=4096)(parse_timestamp)  # a rule reads one time more than once
 
 
 def to_duration(value: Any) -> Duration:
@@ -72,18 +76,21 @@ def zone(name: str) -> tzinfo:
         return timezone(-delta if sign == "-" else delta)
     if name in {"UTC", "Z"}:
         return UTC
-    if len(name) > 64 or re.fullmatch(r"[A-Za-z0-9_+/-]+", name) is None:
+    if len(name) > 64 or re.fullmatch(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*", name) is None:
         raise ValueError("no such time zone")
+    # From the package and not from the machine, so that a decision is the same on all of them.
+    resource = resources.files("tzdata.zoneinfo").joinpath(*name.split("/"))
     try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
+        with resource.open("rb") as file:
+            return ZoneInfo.from_file(file, key=name)
+    except (ValueError, OSError):
         raise ValueError(f"no such time zone: {name}") from None
 
 
 def _local(at: Timestamp, zone_name: Any) -> tuple[date, int]:
     """Return the local day and the second of that day."""
     seconds = at.ns // NS
-    if zone_name is not None:
+    if zone_name is not None and zone_name != "UTC":
         try:
             place = zone(zone_name)
         except ValueError as error:
@@ -111,12 +118,16 @@ def _part(name: str, read: Callable[[date, int], int]) -> Callable[..., int]:
     return part
 
 
-def _either(name: str, read: Callable[[date, int], int], of_duration: Callable[[int], int]) -> Callable[..., int]:
-    part = _part(name, read)
+def _either(name: str, unit: int, count: int) -> Callable[..., int]:
+    """Return the accessor of a part of the day, or of a whole duration in its unit."""
+    part = _part(name, lambda _, second: second * NS // unit % count)
 
     def either(value: Any, zone_name: Any = None) -> int:
-        if type(value) is Duration and zone_name is None:
-            return of_duration(value.ns)
+        if zone_name is None:
+            if type(value) is Timestamp:
+                return value.ns // unit % count
+            if type(value) is Duration:
+                return _toward_zero(value.ns, unit)
         return part(value, zone_name)
 
     return either
@@ -167,18 +178,8 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
     _accessor("getDayOfMonth", _part("getDayOfMonth", lambda day, _: day.day - 1)),
     _accessor("getDayOfWeek", _part("getDayOfWeek", lambda day, _: day.isoweekday() % 7)),
     _accessor("getDayOfYear", _part("getDayOfYear", lambda day, _: day.timetuple().tm_yday - 1)),
-    _accessor(
-        "getHours",
-        _either("getHours", lambda _, s: s // 3600, lambda ns: _toward_zero(ns, 3600 * NS)),
-        of_duration=True,
-    ),
-    _accessor(
-        "getMinutes",
-        _either("getMinutes", lambda _, s: s // 60 % 60, lambda ns: _toward_zero(ns, 60 * NS)),
-        of_duration=True,
-    ),
-    _accessor(
-        "getSeconds", _either("getSeconds", lambda _, s: s % 60, lambda ns: _toward_zero(ns, NS)), of_duration=True
-    ),
+    _accessor("getHours", _either("getHours", 3600 * NS, 24), of_duration=True),
+    _accessor("getMinutes", _either("getMinutes", 60 * NS, 60), of_duration=True),
+    _accessor("getSeconds", _either("getSeconds", NS, 60), of_duration=True),
     _accessor("getMilliseconds", _milliseconds, of_duration=True),
 )

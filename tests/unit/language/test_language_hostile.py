@@ -174,7 +174,7 @@ ESCAPES = (
     "optional.__class__",
     "math.__class__",
 )
-ALLOWED_ATTRIBUTES = {"append", "present", "value", "id", "type", "time"}
+ALLOWED_ATTRIBUTES = {"append", "present", "value", "id", "type", "time", "ns"}
 
 
 def code_objects(code):
