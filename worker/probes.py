@@ -65,10 +65,11 @@ class Probes:
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-                status, content_type, body = await self._answer(head.split(b"\r\n", 1)[0].split(b" "))
+                request = head.split(b"\r\n", 1)[0].split(b" ")
+                status, content_type, body = await self._answer(request)
                 writer.write(
                     b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-                    % (status, status.phrase.encode(), content_type, len(body), body)
+                    % (status, status.phrase.encode(), content_type, len(body), b"" if request[0] == b"HEAD" else body)
                 )
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):

@@ -16,7 +16,7 @@ from domain.errors import UnavailableError
 from domain.identifiers import RuleId
 from domain.ports import OutboxMessage
 from streams.control import OutOfOrderError
-from worker.adapters.postgres.transactions import PostgresTransactions
+from worker.adapters.postgres.transactions import PostgresTransaction, PostgresTransactions
 
 RULES_AT_ONCE: Final = 50
 EVENTS_AT_ONCE: Final = 100
@@ -80,13 +80,8 @@ class OutboxRelay:
         away: UnavailableError | None = None
         async with self._transactions.begin() as tx:
             for rule_id in await tx.outbox.claim(RULES_AT_ONCE):
-                pending = await tx.outbox.pending(rule_id, EVENTS_AT_ONCE)
-                last = pending.sequence
                 try:
-                    for message in pending.messages:
-                        last = await self._publish(message, last)
-                        await tx.outbox.published(message, last)
-                        count += 1
+                    count += await self._relay_rule(tx, rule_id)
                 except OutOfOrderError as error:
                     _log.warning("event_out_of_order", rule_id=rule_id.value, reason=str(error))
                 except UnavailableError as error:
@@ -96,14 +91,29 @@ class OutboxRelay:
             raise away
         return count
 
+    async def _relay_rule(self, tx: PostgresTransaction, rule_id: RuleId) -> int:
+        """Publish a rule's pending events; what the stream has already is not published again."""
+        pending = await tx.outbox.pending(rule_id, EVENTS_AT_ONCE)
+        ids = [message.event_id for message in pending.messages]
+        last, known = pending.sequence, 0
+        count = 0
+        for number, message in enumerate(pending.messages, start=1):
+            if number > known:
+                try:
+                    last = await self._publish(message, last)
+                except OutOfOrderError:
+                    last, event_id = await self._publisher.last_event(rule_id)
+                    known = ids.index(event_id) + 1 if event_id in ids else 0
+                    if number > known:
+                        # Behind what another relay published, while the claim is still ours: a relay that lost its
+                        # connection meanwhile (and with it the lock) fails here.
+                        await tx.outbox.pending(rule_id, 1)
+                        last = await self._publish(message, last)
+            await tx.outbox.published(message, last)
+            count += 1
+        return count
+
     async def _publish(self, message: OutboxMessage, last: int) -> int:
-        found = dict(message.headers)
-        try:
-            return await self._publisher.publish_event(message.rule_id, message.subject, message.payload, found, last)
-        except OutOfOrderError:
-            sequence, event_id = await self._publisher.last_event(message.rule_id)
-            if event_id == message.event_id:
-                return sequence
-            return await self._publisher.publish_event(
-                message.rule_id, message.subject, message.payload, found, sequence
-            )
+        return await self._publisher.publish_event(
+            message.rule_id, message.subject, message.payload, dict(message.headers), last
+        )

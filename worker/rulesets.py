@@ -110,7 +110,10 @@ class Rulesets:
         members = cached or await active_rules.members(state.revision)
         wanted = [digest for _, _, digest in members if digest not in known]
         found = dict(await self._cache.load(wanted)) if wanted else {}
-        missing = [(rule_id, version) for rule_id, version, digest in members if digest not in known | found]
+        held = known.keys() | found.keys()
+        if cached and any(digest not in held for _, _, digest in members):
+            members = await active_rules.members(state.revision)  # the digest vouches for contents, not for ids
+        missing = [(rule_id, version) for rule_id, version, digest in members if digest not in held]
         if missing:
             found.update({rule.digest: rule for rule in await active_rules.load(missing)})
         digests = [digest for _, _, digest in members if digest in known or digest in found]

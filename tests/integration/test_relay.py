@@ -1,0 +1,215 @@
+"""The outbox relay on a real database and bus: in order per rule, whatever the number of relays and their fate."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from domain.errors import UnavailableError
+from domain.identifiers import RuleId
+from domain.ports import OutboxMessage
+from streams import headers, topology
+from streams.control import ControlPlane, ControlSettings
+from tests.behaviour.bus import Bus, connected, eventually
+from worker.adapters.postgres.pool import open_pool
+from worker.adapters.postgres.transactions import PostgresTransactions
+from worker.relay import OutboxRelay
+
+RULES = 10
+EVENTS = 30
+NAMES = topology.TopologySettings()
+
+
+@pytest.fixture
+async def bus(nats_url: str) -> AsyncIterator[Bus]:
+    async with connected(nats_url) as found:
+        await topology.apply(topology.topology(NAMES), found.client, found.client)
+        yield found
+
+
+@pytest.fixture
+async def transactions(database: str) -> AsyncIterator[PostgresTransactions]:
+    async with opened(database) as found:
+        yield found
+
+
+@asynccontextmanager
+async def opened(database: str) -> AsyncIterator[PostgresTransactions]:
+    pool = await open_pool(database, size_max=4, timeout_s=10)
+    try:
+        yield PostgresTransactions(pool)
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def plane(nats_url: str) -> AsyncIterator[ControlPlane]:
+    """Give the control plane's publishing side alone."""
+    nobody = cast("Any", None)
+    settings = ControlSettings(
+        NAMES.commands, NAMES.commands_consumer, NAMES.events, serve_commands=False, serve_queries=False
+    )
+    control = ControlPlane(nats_url, settings, nobody, nobody, nobody, lambda: None)
+    await control.start()
+    try:
+        yield control
+    finally:
+        await control.stop()
+
+
+def event_of(rule_id: RuleId, number: int) -> OutboxMessage:
+    event_id = str(uuid.uuid5(uuid.UUID(rule_id.value), str(number)))
+    return OutboxMessage(
+        event_id=event_id,
+        rule_id=rule_id,
+        subject=f"rules.event.{rule_id}.RuleUpdated",
+        headers=headers.cloud_event(event_id, "rulestream.event.RuleUpdated", "2026-01-01T00:00:00Z"),
+        payload=f'{{"number":{number}}}'.encode(),
+    )
+
+
+async def put_out(transactions: PostgresTransactions, *messages: OutboxMessage) -> None:
+    async with transactions.begin() as tx:
+        await tx.outbox.add(messages)
+
+
+async def numbers(bus: Bus, rule_id: RuleId) -> list[int]:
+    """Give the numbers of a rule's published events, in the stream's order."""
+    return [message.body["number"] for message in await bus.stored(NAMES.events, f"rules.event.{rule_id}.>")]
+
+
+async def is_empty(transactions: PostgresTransactions) -> bool:
+    async with transactions.begin() as tx:
+        return not await tx.outbox.claim(1)
+
+
+def a_rule() -> RuleId:
+    return RuleId(str(uuid.uuid4()))
+
+
+async def test_two_relays_at_once_publish_every_event_once_and_in_the_order_of_its_rule(
+    nats_url: str, database: str, bus: Bus, transactions: PostgresTransactions
+) -> None:
+    rules = [a_rule() for _ in range(RULES)]
+    async with AsyncExitStack() as stack:
+        relays = []
+        for _ in range(2):
+            own = await stack.enter_async_context(opened(database))
+            relay = OutboxRelay(own, await stack.enter_async_context(plane(nats_url)))
+            relay.start()
+            stack.push_async_callback(relay.stop)
+            relays.append(relay)
+        for number in range(EVENTS):
+            await put_out(transactions, *(event_of(rule_id, number) for rule_id in rules))
+            for relay in relays:
+                relay.hint()
+        await eventually(lambda: bus.count(NAMES.events), lambda seen: seen >= RULES * EVENTS)
+        await eventually(lambda: is_empty(transactions), bool)
+    for rule_id in rules:
+        assert await numbers(bus, rule_id) == list(range(EVENTS))
+
+
+async def test_a_relay_that_is_behind_goes_on_from_the_streams_last_event(
+    nats_url: str, bus: Bus, transactions: PostgresTransactions
+) -> None:
+    rule_id = a_rule()
+    async with plane(nats_url) as control:
+        relay = OutboxRelay(transactions, control)
+        await put_out(transactions, event_of(rule_id, 0))
+        assert await relay.relay_once() == 1
+        sequence, event_id = await control.last_event(rule_id)
+        assert event_id == event_of(rule_id, 0).event_id
+        unknown = event_of(rule_id, 1)  # published, and the database does not know: it was restored from a backup
+        await control.publish_event(rule_id, unknown.subject, unknown.payload, dict(unknown.headers), sequence)
+        await put_out(transactions, event_of(rule_id, 2))
+
+        assert await relay.relay_once() == 1
+
+    assert await numbers(bus, rule_id) == [0, 1, 2]
+    assert await is_empty(transactions)
+
+
+async def test_events_that_a_dead_relay_published_are_not_published_again_after_the_duplicate_window(
+    nats_url: str, database: str, transactions: PostgresTransactions
+) -> None:
+    rule_id = a_rule()
+    events = [event_of(rule_id, number) for number in range(4)]
+    async with connected(nats_url) as bus, plane(nats_url) as control:
+        await bus.jetstream.add_stream(name=NAMES.events, subjects=["rules.event.>"], duplicate_window=0.1)
+        last = 0
+        for event in events[:3]:  # by a relay that died before it could say so
+            last = await control.publish_event(rule_id, event.subject, event.payload, dict(event.headers), last)
+        await put_out(transactions, *events)
+        # The stream must have forgotten the ids, or it would drop the repeats by itself.
+        await eventually(lambda: forgets(bus), bool)
+
+        assert await OutboxRelay(transactions, control).relay_once() == 4
+
+        assert await numbers(bus, rule_id) == [0, 1, 2, 3]
+        assert await is_empty(transactions)
+
+
+async def forgets(bus: Bus) -> bool:
+    """Say whether the stream takes an id that it had when it was asked first, well after the events."""
+    found = await bus.jetstream.publish("rules.event.other.Probe", b"{}", headers={"Nats-Msg-Id": "probe"})
+    return found.seq > 4
+
+
+async def test_nothing_is_lost_when_the_bus_is_away_for_a_moment(transactions: PostgresTransactions) -> None:
+    rule_id = a_rule()
+    bus = Away()
+    relay = OutboxRelay(transactions, bus)
+    await put_out(transactions, event_of(rule_id, 0), event_of(rule_id, 1))
+    bus.refuses_from = 1
+    with pytest.raises(UnavailableError):
+        await relay.relay_once()
+    assert not await is_empty(transactions)
+    bus.refuses_from = 100
+    assert await relay.relay_once() == 1, "what was published before is remembered as such"
+    assert bus.published == [b'{"number":0}', b'{"number":1}']
+    assert await is_empty(transactions)
+
+
+async def test_a_running_relay_outlives_the_absence_of_the_bus(transactions: PostgresTransactions) -> None:
+    bus = Away()
+    bus.refuses_from = 0
+    relay = OutboxRelay(transactions, bus)
+    await put_out(transactions, event_of(a_rule(), 0))
+    relay.start()
+    try:
+        await eventually(bus.refusals_seen, lambda seen: seen > 0)
+        bus.refuses_from = 100
+        relay.hint()
+        await eventually(lambda: is_empty(transactions), bool)
+    finally:
+        await relay.stop()
+    assert bus.published == [b'{"number":0}']
+
+
+class Away:
+    """An events stream that answers only so often."""
+
+    def __init__(self) -> None:
+        self.refuses_from = 0
+        self.refusals = 0
+        self.published: list[bytes] = []
+
+    async def refusals_seen(self) -> int:
+        return self.refusals
+
+    async def publish_event(
+        self, _rule_id: RuleId, _subject: str, payload: bytes, _found: dict[str, str], last_sequence: int
+    ) -> int:
+        if len(self.published) >= self.refuses_from:
+            self.refusals += 1
+            raise UnavailableError("nats", "away")
+        assert last_sequence == len(self.published)
+        self.published.append(payload)
+        return len(self.published)
+
+    async def last_event(self, _rule_id: RuleId) -> tuple[int, str | None]:
+        raise AssertionError("never asked")

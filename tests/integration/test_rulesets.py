@@ -1,0 +1,218 @@
+"""The ruleset that a worker decides by: Postgres says which it is, whatever the cache does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import redis.asyncio
+
+from domain.decisions.ruleset import Ruleset
+from tests.behaviour.bus import Bus, connected, eventually
+from worker.adapters.postgres.pool import open_pool
+from worker.adapters.postgres.transactions import PostgresTransactions
+from worker.adapters.redis.active_rules import RedisActiveRules
+from worker.rulesets import Rulesets
+from worker.service import running_worker
+from worker.settings import Settings, load_settings
+
+NOWHERE = "redis://127.0.0.1:1/0"
+RULES = {"first": "then set a = 1", "second": "then set b = 2", "third": "then set c = 3"}
+Cache = redis.asyncio.Redis
+Tamper = Callable[[Cache], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def settings(nats_url: str, database: str, redis_url: str) -> Settings:
+    return load_settings(nats_url=nats_url, postgres_dsn=database, redis_url=redis_url, http_port=0, ruleset_poll_s=60)
+
+
+@pytest.fixture
+async def bus(settings: Settings) -> AsyncIterator[Bus]:
+    """Give a user of a running worker with three active rules."""
+    async with running_worker(settings), connected(settings.nats_url.get_secret_value()) as found:
+        for name, dsl in RULES.items():
+            await found.activate_new(name, dsl)
+        yield found
+
+
+@pytest.fixture
+async def cache(redis_url: str) -> AsyncIterator[Cache]:
+    async with redis.asyncio.from_url(redis_url) as client:
+        yield client
+
+
+@asynccontextmanager
+async def rulesets(settings: Settings, redis_url: str, poll_s: float = 60.0) -> AsyncIterator[Rulesets]:
+    """Give what another worker would decide by."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(settings.postgres_dsn.get_secret_value(), size_max=4, timeout_s=10)
+        stack.push_async_callback(pool.close)
+        client = await stack.enter_async_context(redis.asyncio.from_url(redis_url))
+        found = Rulesets(PostgresTransactions(pool), RedisActiveRules(client), poll_s)
+        await found.start()
+        stack.push_async_callback(found.stop)
+        yield found
+
+
+async def load(settings: Settings, redis_url: str) -> Ruleset:
+    async with rulesets(settings, redis_url) as found:
+        return found.current
+
+
+def told(ruleset: Ruleset) -> tuple[int, str, list[tuple[str, str, int]]]:
+    """Tell what a ruleset is: its revision, its digest, its rules."""
+    rules = sorted((rule.name, str(rule.rule_id), rule.version) for rule in ruleset.rules)
+    return ruleset.revision, ruleset.digest.hex(), rules
+
+
+async def truth(bus: Bus) -> tuple[int, str, list[tuple[str, str, int]]]:
+    """Tell what Postgres says the ruleset is."""
+    found = await bus.ask("ruleset")
+    rules = sorted((rule["name"], rule["ruleId"], rule["version"]) for rule in found["items"])
+    return found["revision"], found["digest"], rules
+
+
+async def nothing(cache: Cache) -> None:
+    """Leave the cache as it is."""
+    assert await cache.dbsize() > len(RULES)
+
+
+async def flushed(cache: Cache) -> None:
+    await cache.flushall()
+
+
+async def garbage(cache: Cache) -> None:
+    for key in await cache.keys("rulestream:*"):
+        await cache.set(key, b"\x00garbage")
+
+
+async def rules_lost(cache: Cache) -> None:
+    await cache.delete(*await cache.keys("rulestream:rule:*"))
+
+
+async def lists_lost(cache: Cache) -> None:
+    await cache.delete(*await cache.keys("rulestream:members:*"))
+
+
+async def one_rule_lost(cache: Cache) -> None:
+    await cache.delete((await cache.keys("rulestream:rule:*"))[0])
+
+
+async def contents_swapped(cache: Cache) -> None:
+    keys = await cache.keys("rulestream:rule:*")
+    values = await cache.mget(keys)
+    for key, value in zip(keys, values[1:] + values[:1], strict=True):
+        await cache.set(key, value)
+
+
+async def dsl_changed(cache: Cache) -> None:
+    for key in await cache.keys("rulestream:rule:*"):
+        fields = msgspec.msgpack.decode(await cache.get(key))
+        fields[3] = "then set a = 666"
+        await cache.set(key, msgspec.msgpack.encode(fields))
+
+
+async def lists_shortened(cache: Cache) -> None:
+    for key in await cache.keys("rulestream:members:*"):
+        await cache.set(key, msgspec.msgpack.encode(msgspec.msgpack.decode(await cache.get(key))[:1]))
+
+
+async def lists_of_another_revision(cache: Cache) -> None:
+    keys = sorted(await cache.keys("rulestream:members:*"))
+    assert len(keys) > 1
+    values = await cache.mget(keys)
+    for key, value in zip(keys, values[1:] + values[:1], strict=True):
+        await cache.set(key, value)
+
+
+async def ids_forged_and_rules_lost(cache: Cache) -> None:
+    """Keep every digest of the lists, which vouches for contents alone, and forge the ids and versions beside them."""
+    for key in await cache.keys("rulestream:members:*"):
+        members = msgspec.msgpack.decode(await cache.get(key))
+        await cache.set(key, msgspec.msgpack.encode([["no-uuid", 2**40, digest] for _, _, digest in members]))
+    await rules_lost(cache)
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        nothing,
+        flushed,
+        garbage,
+        rules_lost,
+        lists_lost,
+        one_rule_lost,
+        contents_swapped,
+        dsl_changed,
+        lists_shortened,
+        lists_of_another_revision,
+        ids_forged_and_rules_lost,
+    ],
+)
+async def test_whatever_is_done_to_the_cache_the_ruleset_is_what_postgres_says(
+    bus: Bus, settings: Settings, redis_url: str, cache: Cache, tamper: Tamper
+) -> None:
+    await load(settings, redis_url)  # the lists of every revision need not be there, the last one's is
+    await tamper(cache)
+    assert told(await load(settings, redis_url)) == await truth(bus)
+    assert told(await load(settings, redis_url)) == await truth(bus), "nor does what was put back lead astray"
+
+
+async def test_without_a_cache_the_ruleset_comes_from_postgres(bus: Bus, settings: Settings) -> None:
+    assert told(await load(settings, NOWHERE)) == await truth(bus)
+
+
+async def test_a_flushed_cache_is_filled_again(bus: Bus, settings: Settings, redis_url: str, cache: Cache) -> None:
+    await cache.flushall()
+    await load(settings, redis_url)
+    assert len(await cache.keys("rulestream:rule:*")) == len(RULES)
+    assert len(await cache.keys("rulestream:members:*")) == 1
+
+
+async def test_a_raised_revision_swaps_the_snapshot_and_compiles_only_what_is_new(
+    bus: Bus, settings: Settings, redis_url: str
+) -> None:
+    async with rulesets(settings, redis_url) as found:
+        before = found.current
+        await bus.activate_new("fourth", "then set d = 4")
+        assert found.current is before, "no poll yet, and no hint"
+        found.hint()
+
+        async def current() -> int:
+            return found.current.revision
+
+        await eventually(current, lambda revision: revision == before.revision + 1)
+        compiled = {rule.name: rule.compiled for rule in found.current.rules}
+        assert sorted(compiled) == ["first", "fourth", "second", "third"]
+        assert all(compiled[rule.name] is rule.compiled for rule in before.rules)
+        assert len(before.rules) == len(RULES), "a snapshot never changes"
+
+
+async def test_a_worker_that_hears_no_event_finds_a_change_at_its_next_poll(
+    bus: Bus, settings: Settings, redis_url: str
+) -> None:
+    async with rulesets(settings, redis_url, poll_s=0.05) as found:
+        revision = found.current.revision
+        await bus.activate_new("fourth", "then set d = 4")
+
+        async def current() -> int:
+            return found.current.revision
+
+        await eventually(current, lambda seen: seen == revision + 1)
+
+
+async def test_every_worker_hears_of_a_change_by_its_event_long_before_the_poll(bus: Bus, settings: Settings) -> None:
+    async with AsyncExitStack() as stack:  # polls are a minute apart
+        workers = [await stack.enter_async_context(running_worker(settings)) for _ in range(2)]
+        await bus.activate_new("fourth", "then set d = 4")
+        revision = (await truth(bus))[0]
+        for worker in workers:
+
+            async def current(worker=worker) -> int:
+                return int((await worker.readiness()).details["ruleset"]["revision"])
+
+            await eventually(current, lambda seen: seen == revision, within_s=20)
