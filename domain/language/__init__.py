@@ -8,9 +8,11 @@ from domain.language.expression import CompiledExpression, compile_expression
 from domain.language.outcome import AdditionError, FactContext, MergeKind, Outcome, Path, RuleFault, Write
 from domain.language.problems import InvalidRuleError, Problem, render_problem
 from domain.language.rule import CompiledRule, check_rule, compile_rule
+from domain.language.templates import PARAMETER_TYPES, ParameterError, check_template, fill_template
 from domain.language.values import Timestamp, parse_timestamp, timestamp_from_ns, timestamp_to_text, to_json
 
 __all__ = [
+    "PARAMETER_TYPES",
     "AdditionError",
     "CompiledExpression",
     "CompiledRule",
@@ -19,6 +21,7 @@ __all__ = [
     "InvalidRuleError",
     "MergeKind",
     "Outcome",
+    "ParameterError",
     "Path",
     "Problem",
     "RuleFault",
@@ -26,9 +29,11 @@ __all__ = [
     "Write",
     "add_values",
     "check_rule",
+    "check_template",
     "compile_expression",
     "compile_rule",
     "explain_rule",
+    "fill_template",
     "parse_timestamp",
     "render_problem",
     "timestamp_from_ns",

@@ -90,10 +90,18 @@ def resolve(name: str, method: bool, types: tuple[Type, ...]) -> tuple[bool, Typ
 class Checker:
     """Checks the expressions of one rule. With ``lenient``, what is wrong fails when it runs and not before."""
 
-    def __init__(self, positions: Positions, problems: list[Problem], *, lenient: bool = False) -> None:
+    def __init__(
+        self,
+        positions: Positions,
+        problems: list[Problem],
+        *,
+        lenient: bool = False,
+        parameters: Mapping[str, Type] | None = None,
+    ) -> None:
         self.positions = positions
         self.problems = problems
         self.lenient = lenient
+        self.parameters = parameters
         self.scope: dict[str, Binding] = {}
         self.decision_reads: dict[tuple[str, ...], None] = {}
         self.depth = 0
@@ -139,7 +147,10 @@ class Checker:
         return Const(node.span, node.mark, type_of_constant(node.value), False, node.value)
 
     def _parameter(self, node: tree.Parameter) -> Part:
-        return self.refuse(node, "template-parameter", f"`${{{node.name}}}` has no value: this is not a template")
+        if self.parameters is None:
+            return self.refuse(node, "template-parameter", f"`${{{node.name}}}` has no value: this is not a template")
+        type_ = self.parameters.get(node.name, DYN)
+        return Failure(node.span, node.mark, type_, type_ == DYN, "template-parameter", "a template is not evaluated")
 
     def _name(self, node: tree.Name) -> Part:
         found = self.lookup(node)

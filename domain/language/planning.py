@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from domain.language import tree
@@ -21,20 +22,23 @@ from domain.language.plan import (
 from domain.language.problems import Problem
 from domain.language.syntax import parse_rule
 from domain.language.tokens import RESERVED, Positions
-from domain.language.types import NUMBERS, may_be
+from domain.language.types import NUMBERS, Type, may_be
 
 _FACT_TYPE: Final = re.compile(r"(?:[^\s.*>]+|\*)(?:\.(?:[^\s.*>]+|\*))*(?:\.>)?|>")
 _ADDABLE: Final = (*sorted(NUMBERS), "decimal", "money")
 
 
-def plan_rule(source: str) -> tuple[PlannedRule | None, list[Problem]]:
-    """Parse and check a rule. Without a plan there is an error among the problems; with one there is none."""
+def plan_rule(source: str, parameters: Mapping[str, Type] | None = None) -> tuple[PlannedRule | None, list[Problem]]:
+    """Parse and check a rule, or a template when its ``parameters`` are given.
+
+    Without a plan there is an error among the problems; with one there is none.
+    """
     problems: list[Problem] = []
     positions = Positions(source)
     rule = parse_rule(source, positions, problems)
     if rule is None:
         return None, problems
-    checker = Checker(positions, problems)
+    checker = Checker(positions, problems, parameters=parameters)
     _check_types(rule.on, checker)
     lets = _check_lets(rule.lets, checker)
     condition = None
