@@ -1,0 +1,110 @@
+"""Settings: where they come from, what is said when they are wrong, what is never said."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from worker.settings import Role, SettingsError, load_settings
+
+DAY_S = 24 * 3600
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("RULESTREAM_"):
+            monkeypatch.delenv(name)
+
+
+def test_nothing_set_gives_the_documented_defaults() -> None:
+    settings = load_settings()
+    assert settings.http_port == 8080
+    assert settings.roles == frozenset(Role)
+    assert settings.facts_stream == "FACTS"
+    assert settings.fact_bytes_max == 512 * 1024
+    assert settings.control_url == settings.nats_url.get_secret_value() == "nats://127.0.0.1:4222"
+
+
+def test_everything_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        ("HTTP_PORT", "eighty"),
+        ("ROLES", "facts,cooking"),
+        ("LOG_FORMAT", "xml"),
+        ("BATCH_FACTS", "0"),
+        ("NATS_ULR", "nats://a:4222"),
+    ):
+        monkeypatch.setenv(f"RULESTREAM_{name}", value)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    for name in ("HTTP_PORT", "ROLES", "LOG_FORMAT", "BATCH_FACTS", "NATS_ULR: no such setting"):
+        assert f"RULESTREAM_{name}" in raised.value.message
+    assert raised.value.message.count("RULESTREAM_") == 5
+
+
+def test_values_and_secrets_are_never_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = "hunter2"
+    monkeypatch.setenv("RULESTREAM_NATS_URL", f"nats://user:{secret}@127.0.0.1:4222")
+    monkeypatch.setenv("RULESTREAM_POSTGRES_DSN", f"postgresql://user:{secret}@127.0.0.1/db")
+    monkeypatch.setenv("RULESTREAM_REDIS_URL", f"redis://:{secret}@127.0.0.1/0")
+    settings = load_settings()
+    assert secret not in repr(settings)
+    assert secret not in str(settings)
+    monkeypatch.setenv("RULESTREAM_HTTP_PORT", f"port-{secret}")
+    monkeypatch.setenv("RULESTREAM_ROLES", secret)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert secret not in raised.value.message
+    assert secret not in repr(raised.value.details)
+
+
+def test_a_file_gives_settings_and_the_environment_goes_before_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "rulestream.toml"
+    file.write_text('http_port = 9000\nfacts_stream = "ORDERS"\nroles = "facts, relay"\n')
+    monkeypatch.setenv("RULESTREAM_CONFIG", str(file))
+    monkeypatch.setenv("RULESTREAM_HTTP_PORT", "9001")
+    settings = load_settings()
+    assert settings.facts_stream == "ORDERS"
+    assert settings.roles == {Role.FACTS, Role.RELAY}
+    assert settings.http_port == 9001
+    assert load_settings(http_port=9002).http_port == 9002, "arguments go before both"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("http_port = \n", "RULESTREAM_CONFIG"),
+        ("http_prot = 80\n", "RULESTREAM_HTTP_PROT"),
+        ("http_port = 70000\n", "RULESTREAM_HTTP_PORT"),
+    ],
+)
+def test_a_wrong_file_is_said_with_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "rulestream.toml"
+    file.write_text(text)
+    monkeypatch.setenv("RULESTREAM_CONFIG", str(file))
+    with pytest.raises(SettingsError, match=said):
+        load_settings()
+
+
+def test_a_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RULESTREAM_CONFIG", "absent.toml")
+    with pytest.raises(SettingsError, match=r"RULESTREAM_CONFIG: no such file: absent\.toml"):
+        load_settings()
+
+
+@pytest.mark.parametrize("retention_s", [7 * DAY_S, 7 * DAY_S + 120])
+def test_decisions_must_be_kept_longer_than_a_fact_can_come_again(retention_s: int) -> None:
+    with pytest.raises(SettingsError, match="RULESTREAM_DECISION_RETENTION_S"):
+        load_settings(decision_retention_s=retention_s)
+    assert load_settings(decision_retention_s=7 * DAY_S + 121).decision_retention_s == 7 * DAY_S + 121
+
+
+def test_a_control_account_of_its_own_has_its_own_address() -> None:
+    settings = load_settings(control_nats_url="nats://127.0.0.1:4223")
+    assert settings.control_url == "nats://127.0.0.1:4223"
