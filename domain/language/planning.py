@@ -10,6 +10,7 @@ from domain.language import tree
 from domain.language.check import RESERVED_ROOTS, Binding, Checker
 from domain.language.library.catalogue import TYPE_NAMES
 from domain.language.limits import LETS_MAX, PROBLEMS_MAX
+from domain.language.lints import lint_plan
 from domain.language.plan import (
     Part,
     PlannedAction,
@@ -55,7 +56,9 @@ def plan_rule(source: str, parameters: Mapping[str, Type] | None = None) -> tupl
         return None, problems
     types = tuple(dict.fromkeys(name for name, _ in rule.on.types)) if rule.on is not None else ()
     plan = PlannedRule(types, lets, condition, branches[0], branches[1], tuple(checker.decision_reads), table)
-    return plan, problems
+    problems += lint_plan(plan, positions)
+    problems.sort(key=lambda problem: (problem.line, problem.column))
+    return plan, problems[:PROBLEMS_MAX]
 
 
 def _check_types(on: tree.On | None, checker: Checker) -> None:

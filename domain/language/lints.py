@@ -1,0 +1,351 @@
+"""Lints: what is allowed and hardly meant. Over one rule here, told with its problems; over a set in ``lint_set``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from domain.language.plan import (
+    Const,
+    Invoke,
+    Logic,
+    Part,
+    PlannedRow,
+    PlannedRule,
+    PlannedTable,
+    Select,
+    Variable,
+    children,
+)
+from domain.language.problems import Problem
+from domain.language.ranges import (
+    EVERYTHING,
+    NOTHING,
+    Box,
+    Values,
+    compared_with,
+    equal_to,
+    meet,
+    uncovered,
+    within_kinds,
+)
+from domain.language.tokens import Positions
+from domain.language.types import NUMBERS
+
+_LINTED_ROWS_MAX: Final = 200
+_FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_SCALARS: Final = frozenset({"null", "bool", "string", "bytes", "timestamp", "duration", "type", "list", "map"})
+
+
+def lint_plan(plan: PlannedRule, positions: Positions) -> list[Problem]:
+    """Return the warnings about one rule."""
+    found: list[Problem] = []
+    roots = [part for _, part in plan.lets] + [*plan.tests]
+    roots += [action.value for branch in plan.branches for action in branch.actions]
+    for root in roots:
+        for part in _parts(root):
+            found.extend(_lint_part(part, positions))
+    if plan.condition is not None:
+        found.extend(_lint_condition(plan.condition, positions))
+    found.extend(_unused_lets(plan, roots, positions))
+    if plan.table is not None:
+        found.extend(_lint_table(plan, plan.table, positions))
+    return found
+
+
+def _parts(root: Part) -> Iterator[Part]:
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting.extend(children(part))
+
+
+def _lint_part(part: Part, positions: Positions) -> Iterator[Problem]:
+    if isinstance(part, Invoke) and len(part.arguments) == 2:
+        left, right = part.arguments
+        if part.name == "/" and left.tainted and left.type.kind == "json" and right.type.kind == "int":
+            if isinstance(right, Const):
+                message = "a whole number divided by a whole number loses its fraction"
+                hint = f"for a double write `/ {right.value}.0`"
+                yield positions.warning("truncating-division", message, part.mark, hint)
+        elif part.name in {"==", "!="} and _never_equal(left, right):
+            end = "false" if part.name == "==" else "true"
+            message = f"{left.type} and {right.type} are never equal"
+            yield positions.warning(f"always-{end}", message, part.mark)
+    elif isinstance(part, Logic):
+        for item in part.items:
+            if isinstance(item, Const) and isinstance(item.value, bool):
+                end = str(item.value).lower()
+                yield positions.warning(f"always-{end}", f"this is always {end}", item.span)
+        values = _values_of(part)
+        if part.operator == "&&" and isinstance(box := box_of(part), _Impossible):
+            yield positions.warning("always-false", f"`{box.path}` can't be all of this at once", part.span)
+        elif part.operator == "||" and values is not None and _is_all(values[1]):
+            yield positions.warning("always-true", f"`{values[0]}` is always one of these", part.span)
+
+
+def _is_all(values: Values) -> bool:
+    return values == EVERYTHING or values == Values(numbers=EVERYTHING.numbers)
+
+
+def _never_equal(left: Part, right: Part) -> bool:
+    kinds = {left.type.kind, right.type.kind}
+    return len(kinds) == 2 and kinds <= _SCALARS | NUMBERS and not kinds <= NUMBERS
+
+
+def _lint_condition(condition: Part, positions: Positions) -> Iterator[Problem]:
+    if isinstance(condition, Const) and isinstance(condition.value, bool):
+        end = str(condition.value).lower()
+        yield positions.warning(f"always-{end}", f"the condition is always {end}", condition.span)
+
+
+def _unused_lets(plan: PlannedRule, roots: list[Part], positions: Positions) -> Iterator[Problem]:
+    used = {part.name for root in roots for part in _parts(root) if isinstance(part, Variable)}
+    for number, (name, part) in enumerate(plan.lets):
+        if name != "|" and f"let:{number}" not in used:
+            yield positions.warning("unused-let", f"`{name}` is not used", part.span)
+
+
+# Conditions as boxes
+
+
+@dataclass(frozen=True, slots=True)
+class _Impossible:
+    """A condition that asks a path to be two things at once."""
+
+    path: str
+
+
+def _path(part: Part) -> str | None:
+    steps: list[str] = []
+    while isinstance(part, Select) and not part.optional:
+        steps.append(part.field)
+        part = part.operand
+    if not isinstance(part, Variable):
+        return None
+    return ".".join([*([] if part.name == "payload" else [part.name]), *reversed(steps)])
+
+
+def _values_of(part: Part) -> tuple[str, Values] | None:
+    """Return the path that a part is about and the values that it asks for, when it is about one path alone."""
+    if isinstance(part, Logic):
+        found: tuple[str, Values] | None = None
+        for item in part.items:
+            one = _values_of(item)
+            if one is None or (found is not None and one[0] != found[0]):
+                return None
+            if found is None:
+                found = one
+            else:
+                found = (found[0], found[1] & one[1] if part.operator == "&&" else found[1] | one[1])
+        return found
+    if isinstance(part, Invoke) and len(part.arguments) == 2:
+        return _compared(part)
+    path = _path(part)
+    return None if path is None else (path, Values(bools=frozenset({True})))
+
+
+def _compared(part: Invoke) -> tuple[str, Values] | None:
+    left, right = part.arguments
+    operator = part.name
+    if isinstance(left, Const) and operator in _FLIPPED:
+        left, right, operator = right, left, _FLIPPED[operator]
+    path = _path(left)
+    if path is None or not isinstance(right, Const):
+        return None
+    if operator == "in" and isinstance(right.value, list):
+        values = NOTHING
+        for item in right.value:
+            same = equal_to(item)
+            if same is None:
+                return None
+            values |= same
+        return path, values
+    compared = compared_with(operator, right.value)
+    return None if compared is None else (path, compared)
+
+
+def box_of(condition: Part | None) -> Box | _Impossible | None:
+    """Return all that a condition asks for as a box; None when it asks for more than a box can say."""
+    if condition is None:
+        return {}
+    items = condition.items if isinstance(condition, Logic) and condition.operator == "&&" else (condition,)
+    box: dict[str, Values] = {}
+    whole = True
+    for item in items:
+        one = _values_of(item)
+        if one is None:
+            whole = False
+            continue
+        path, values = one
+        box[path] = box.get(path, EVERYTHING) & values
+        if not box[path]:
+            return _Impossible(path)
+    return box if whole else None
+
+
+def loose_box_of(condition: Part | None) -> Box | None:
+    """Return a box around a condition: what it asks for that a box can say; None when it can never hold."""
+    if condition is None:
+        return {}
+    items = condition.items if isinstance(condition, Logic) and condition.operator == "&&" else (condition,)
+    box: Box | None = {}
+    for item in items:
+        one = _values_of(item)
+        if one is not None and box is not None:
+            box = meet(box, {one[0]: one[1]})
+    return box
+
+
+# Tables
+
+
+def _lint_table(plan: PlannedRule, table: PlannedTable, positions: Positions) -> Iterator[Problem]:
+    rows = table.rows[:_LINTED_ROWS_MAX]
+    boxes = [_row_box(row) for row in rows]
+    known = [box for box in boxes if box is not None]
+    columns = {path for box in known for path in box}
+    universe = {path: within_kinds(box[path] for box in known if path in box) for path in columns}
+    for number, (row, box) in enumerate(zip(rows, boxes, strict=True)):
+        before = boxes[:number]
+        if table.hit == "first" and box is not None:
+            left = uncovered(box, [other for other in before if other is not None], {})
+            if left == []:
+                message = "no fact comes to this row: the rows above take all that it would"
+                yield positions.warning("unreachable-row", message, row.span)
+        elif table.hit == "unique" and box is not None:
+            for other, above in zip(rows, before, strict=False):
+                if above is not None and meet(box, above) is not None:
+                    message = f"row {other.number} and this one can both match"
+                    yield positions.warning("overlapping-rows", message, row.span)
+                    break
+    if len(known) == len(table.rows):
+        left = uncovered(universe, known, universe)
+        if left:
+            example = ", ".join(
+                f"{_column_text(plan, path)} {values.describe()}"
+                for path, values in sorted(left[0].items())
+                if values != universe[path]
+            )
+            hint = f"for example {example}" if example else None
+            yield positions.warning("table-gap", "some facts match no row", table.mark, hint)
+
+
+def _row_box(row: PlannedRow) -> Box | None:
+    box: dict[str, Values] = {}
+    for test in row.tests:
+        one = _values_of(test)
+        if one is None:
+            return None
+        box[one[0]] = one[1]
+    return box
+
+
+def _column_text(plan: PlannedRule, path: str) -> str:
+    number = int(path.partition(":")[2])
+    return _path(plan.lets[number][1]) or f"column {number + 1}"
+
+
+# Sets
+
+
+@dataclass(frozen=True, slots=True)
+class LintedRule:
+    """A rule as a member of a set: its priority's rank (0 goes first) and its plan."""
+
+    name: str
+    rank: int
+    plan: PlannedRule
+
+
+@dataclass(frozen=True, slots=True)
+class SetLint:
+    """A finding about one rule beside another."""
+
+    rule: str
+    other: str
+    code: str
+    message: str
+
+
+def fact_types_meet(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether some fact is for both of two lists of patterns; an empty list is for every fact."""
+    if not one or not other:
+        return True
+    return any(_patterns_meet(a.split("."), b.split(".")) for a in one for b in other)
+
+
+def _patterns_meet(a: list[str], b: list[str]) -> bool:
+    for left, right in zip(a, b, strict=False):
+        if ">" in {left, right}:
+            return True
+        if left != right and "*" not in {left, right}:
+            return False
+    return len(a) == len(b)
+
+
+def lint_set(rules: Sequence[LintedRule]) -> list[SetLint]:
+    """Return what is doubtful about rules beside one another.
+
+    ``conflicting-set``: two of one priority that set one path and can both match. ``pointless-rule``: one that only
+    sets what a rule of a higher priority sets whenever it matches.
+    """
+    found: list[SetLint] = []
+    sets = [_set_paths(rule.plan) for rule in rules]
+    boxes = [loose_box_of(rule.plan.condition) for rule in rules]
+    for number, rule in enumerate(rules):
+        for position in range(number):
+            other = rules[position]
+            shared = sets[number] & sets[position]
+            if not shared or not fact_types_meet(rule.plan.fact_types, other.plan.fact_types):
+                continue
+            if rule.rank == other.rank:
+                if _both_match(rule, other, boxes[number], boxes[position]):
+                    path = ".".join(min(shared))
+                    message = f"both set `{path}` and can both match; `{min(rule.name, other.name)}` wins by its name"
+                    found.append(SetLint(rule.name, other.name, "conflicting-set", message))
+                continue
+            low, high = (rule, other) if rule.rank > other.rank else (other, rule)
+            if _is_pointless(low.plan, high.plan):
+                message = f"`{high.name}` sets all that it sets, whenever it matches"
+                found.append(SetLint(low.name, high.name, "pointless-rule", message))
+    return found
+
+
+def _set_paths(plan: PlannedRule) -> frozenset[tuple[str, ...]]:
+    branch = plan.then
+    if branch is None:
+        return frozenset()
+    return frozenset(action.path for action in branch.actions if getattr(action, "kind", "") == "set")  # type: ignore[union-attr]
+
+
+def _both_match(rule: LintedRule, other: LintedRule, box: Box | None, other_box: Box | None) -> bool:
+    if rule.plan.table is not None or other.plan.table is not None:
+        return False
+    return box is not None and other_box is not None and meet(box, other_box) is not None
+
+
+def _is_pointless(low: PlannedRule, high: PlannedRule) -> bool:
+    if low.then is None or low.otherwise is not None or low.then.stop or low.table is not None:
+        return False
+    if any(getattr(action, "kind", "") != "set" for action in low.then.actions):
+        return False
+    if not _set_paths(low) <= _set_paths(high) or high.lets or low.lets:
+        return False
+    if high.fact_types and high.fact_types != low.fact_types:
+        return False
+    outer = box_of(high.condition)
+    inner = loose_box_of(low.condition)
+    if outer is None or isinstance(outer, _Impossible) or inner is None:
+        return False
+    return all(path in inner and inner[path] <= values for path, values in outer.items())
+
+
+def lint_sources(rules: Sequence[tuple[str, int, str]]) -> list[SetLint]:
+    """Lint a set given as name, rank of priority and source; rules that do not check are left out."""
+    from domain.language.planning import plan_rule
+
+    planned = [(name, rank, plan_rule(source)[0]) for name, rank, source in rules]
+    return lint_set([LintedRule(name, rank, plan) for name, rank, plan in planned if plan is not None])
