@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic import ValidationError as PydanticError
@@ -138,7 +138,7 @@ def load_settings(**overrides: object) -> Settings:
     path = os.environ.get("RULESTREAM_CONFIG")
     if path and not Path(path).is_file():
         raise SettingsError(f"RULESTREAM_CONFIG: no such file: {path}")
-    known = {f"RULESTREAM_{name}".upper() for name in Settings.model_fields} | {"RULESTREAM_CONFIG"}
+    known = {f"RULESTREAM_{name}".upper() for name in Settings.model_fields} | _NO_SETTINGS
     problems.extend(
         f"{name}: no such setting"
         for name in sorted(os.environ)

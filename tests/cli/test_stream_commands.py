@@ -1,0 +1,126 @@
+"""``rulestream fact``, ``decision``, ``migrate`` and ``topology`` on real servers."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Line
+from tests.servers.operations import run_apart
+from worker.migrations.runner import downgrade
+
+FACTS = [
+    {"id": f"order-{number}", "type": "order.placed", "time": "2026-03-01T12:00:00Z", "data": {"total": number}}
+    for number in range(3)
+]
+NDJSON = "".join(json.dumps(fact) + "\n" for fact in FACTS)
+NEWEST = "0001"
+
+
+@pytest.mark.usefixtures("a_worker")
+class TestFactsAndDecisions:
+    def test_a_files_facts_are_stored_and_decided(self, line: Line, tmp_path: Path) -> None:
+        file = tmp_path / "facts.ndjson"
+        file.write_text(NDJSON)
+        sent = line.json("fact", "send", str(file))
+        assert (sent["facts"], sent["refused"]) == (3, 0)
+        decisions = line.json_lines(["decision", "tail", "--from-start", "--count", "3"])
+        assert {decision["factId"] for decision in decisions} == {fact["id"] for fact in FACTS}
+        assert {decision["factTime"] for decision in decisions} == {"2026-03-01T12:00:00Z"}
+
+        one = decisions[0]
+        assert line.json("decision", "get", one["decisionId"]) == one
+        assert line.json("decision", "get", one["factId"]) == one
+        assert one["decisionId"] in line.run("decision", "get", one["factId"]).stdout
+
+    def test_a_compressed_file_is_read_too(self, line: Line, tmp_path: Path) -> None:
+        file = tmp_path / "facts.ndjson.gz"
+        file.write_bytes(gzip.compress(NDJSON.encode()))
+        assert "3 facts stored" in line.run("fact", "send", str(file)).stdout
+
+    def test_facts_come_from_standard_input_with_a_type_of_the_caller(self, line: Line) -> None:
+        assert line.json("fact", "send", "-", "--type", "order.paid", given='{"a":1}\n{"a":2}\n')["facts"] == 2
+        shown = line.run("decision", "tail", "--from-start", "--count", "2", "--type", "order.paid").stdout
+        assert shown.count("order.paid FACTS:") == 2
+        assert shown.count("unmatched") == 2
+
+    def test_lines_that_are_no_facts_are_said_and_the_others_sent(self, line: Line) -> None:
+        result = line.run("fact", "send", "-", "--json", code=1, given=NDJSON + "[1]\n{}\n")
+        assert json.loads(result.stdout)["facts"] == 3
+        assert json.loads(result.stdout)["refused"] == 2
+        assert "line 4: NOT_AN_OBJECT" in result.stderr
+        assert "line 5: NO_TYPE" in result.stderr
+
+    def test_only_matched_decisions_are_followed_when_asked_for(self, line: Line) -> None:
+        rule = ["--name", "large orders", "--dsl", "when total >= 2 then set large = true"]
+        line.run("rule", "create", "--actor", "ann", *rule)
+        line.run("rule", "submit", "large orders", "--actor", "ann")
+        line.run("rule", "approve", "large orders", "--actor", "bob")
+        line.run("rule", "activate", "large orders", "--actor", "bob")
+        in_force(line)
+        line.run("fact", "send", "-", given=NDJSON)
+        tail = ["decision", "tail", "--from-start", "--only", "matched", "--type", "order.placed", "--count", "1"]
+        (matched,) = line.json_lines(tail)
+        assert (matched["factId"], matched["output"]) == ("order-2", {"large": True})
+        assert "large orders" in line.run(*tail).stdout
+
+    def test_a_decision_that_is_not_there_is_said(self, line: Line) -> None:
+        assert "error[NOT_FOUND]" in line.run("decision", "get", "never", code=1).stderr
+
+
+def in_force(line: Line) -> None:
+    """Send probes until one is decided under the first revision: activation is in force a moment later."""
+    for number in range(1, 500):
+        line.run("fact", "send", "-", "--type", "probe", given="{}\n")
+        seen = line.json_lines(["decision", "tail", "--from-start", "--type", "probe", "--count", str(number)])
+        if seen[-1]["ruleset"]["revision"] == 1:
+            return
+    raise AssertionError("the rule was never in force")
+
+
+class TestMigrate:
+    def test_a_database_goes_up_and_down_and_says_where_it_is(self, line: Line, at_servers: dict[str, str]) -> None:
+        run_apart(downgrade(at_servers["POSTGRES_DSN"], "base"))
+        empty = line.json("migrate", "status")
+        assert (empty["current"], empty["newest"]) == (None, NEWEST)
+        assert [pending.split()[0] for pending in empty["pending"]] == [NEWEST]
+        shown = line.run("migrate", "status").stdout
+        assert f"database: empty, newest: {NEWEST}" in shown
+        assert f"pending: {NEWEST}" in shown
+
+        assert line.json("migrate", "up") == {"current": NEWEST, "newest": NEWEST, "pending": []}
+        assert line.json("migrate", "up")["current"] == NEWEST, "again changes nothing"
+        assert line.json("migrate", "down")["current"] is None
+        line.run("migrate", "up", "head")
+        assert line.json("migrate", "down", "base")["pending"] == empty["pending"]
+
+
+class TestTopology:
+    def test_what_is_declared_is_shown_without_a_server(self, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RULESTREAM_FACTS_STREAM", "ORDERS")
+        shown = line.json("topology", "show")
+        names = [stream["name"] for stream in shown["streams"]]
+        assert names == ["RULES_COMMANDS", "RULES_EVENTS", "ORDERS", "DECISIONS", "EFFECTS", "DEAD_LETTERS"]
+        assert [consumer["stream"] for consumer in shown["consumers"]] == ["RULES_COMMANDS", "ORDERS"]
+        assert "rulestream-facts" in line.run("topology", "show").stdout
+
+    @pytest.mark.usefixtures("at_servers")
+    def test_what_is_missing_is_declared_and_what_differs_is_left_alone(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        missing = line.json("topology", "diff", code=1)["differences"]
+        assert "stream FACTS is missing" in missing
+        assert "consumer FACTS/rulestream-facts is missing" in missing
+
+        created = line.json("topology", "apply")
+        assert len(created["created"]) == len(missing) == 8
+        assert line.json("topology", "diff") == {"differences": []}
+        assert line.run("topology", "apply").stdout == "streams and consumers are as the settings want them\n"
+
+        monkeypatch.setenv("RULESTREAM_ACK_WAIT_S", "30")
+        for command, code in (("apply", 0), ("diff", 1), ("diff", 1)):
+            (_, facts) = line.json("topology", command, code=code)["differences"]
+            assert facts.startswith("consumer FACTS/rulestream-facts: ack_wait is 60")
