@@ -7,6 +7,7 @@ reduced, and gives a flat chain of operators its precedence.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -114,7 +115,8 @@ class _Builder:
         return Call((c[0].start, c[-1].end), mark, c[1].value, None, c[3] if len(c) == 5 else (), True)
 
     def group(self, c: list[Any]) -> Node:
-        return c[1]  # type: ignore[no-any-return]
+        node: Node = replace(c[1], span=(c[0].start, c[2].end))
+        return node
 
     def list_of(self, c: list[Any]) -> Node:
         span = (c[0].start, c[-1].end)

@@ -37,7 +37,7 @@ def test_the_tree_shows_each_part_down_to_the_comparison_that_decided():
         " && 1 / zero > 1: missing\n"
         '  customer.tier == "VIP": true\n'
         '    customer.tier: "VIP"\n'
-        "  total > 100 || nothing.x == 1: missing\n"
+        "  (total > 100 || nothing.x == 1): missing\n"
         "    total > 100: false\n"
         "      total: 100\n"
         "        order.total * 2: 100\n"
