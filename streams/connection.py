@@ -16,7 +16,7 @@ from domain.errors import UnavailableError
 _log = structlog.get_logger(__name__)
 
 
-class _LenientClient(Client):
+class LenientClient(Client):
     """A client that a subject outside UTF-8 does not disconnect.
 
     The server stores messages on such subjects and nats-py fails to decode them in its read loop, which ends the
@@ -41,7 +41,7 @@ async def connect(url: str, name: str, *, timeout_s: float = 5.0, is_patient: bo
 
     Raises UnavailableError with the server's address (never its password) when it does not answer in time.
     """
-    client = _LenientClient()
+    client = LenientClient()
     errors = _Errors(name)
     try:
         async with asyncio.timeout(timeout_s):  # nats-py's patience would begin with the first connect

@@ -16,12 +16,14 @@ import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.message import NatsMessage
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 from domain.errors import InvalidRequestError, UnavailableError
 from domain.identifiers import Actor, CommandId, RuleId
 from streams import headers, subjects
+from streams.connection import LenientClient
 from streams.facts.intake import DeadReason
 from streams.settling import HANDLED, Poison, Retry, Settlement, settle
 
@@ -97,7 +99,7 @@ class ControlPlane:
         self._dead_letters = dead_letters
         self._on_event = on_event
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._broker = NatsBroker(
+        self._broker = _Broker(
             url.split(","),
             apply_types=False,
             logger=None,
@@ -245,6 +247,16 @@ class ControlPlane:
             return
         answer = await self._queries.handle(actor, address.verb, raw.data)
         await self._broker.publish(answer, raw.reply)
+
+
+class _Broker(NatsBroker):
+    """FastStream's broker on a client that no subject can disconnect."""
+
+    async def _connect(self) -> Client:
+        client = LenientClient()
+        await client.connect(**self._connection_kwargs)
+        self.config.connect(client)
+        return client
 
 
 class _Sender(NamedTuple):

@@ -8,8 +8,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
-from domain.errors import RulestreamError
+from domain.errors import RulestreamError, UnavailableError
 from streams import subjects
 
 _API: Final = "$JS.API"
@@ -223,11 +224,15 @@ async def _request(
 ) -> dict[str, Any] | None:
     """Call the JetStream API; None when it answers with one of the tolerated error codes."""
     payload = b"" if body is None else msgspec.json.encode(body)
-    message = await client.request(f"{_API}.{call}", payload, timeout=_API_TIMEOUT_S)
+    try:
+        message = await client.request(f"{_API}.{call}", payload, timeout=_API_TIMEOUT_S)
+    except (NatsError, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        raise UnavailableError("nats", f"JetStream does not answer, is it on? {reason}") from error
     answer: dict[str, Any] = msgspec.json.decode(message.data)
-    error = answer.get("error")
-    if error is None:
+    refusal = answer.get("error")
+    if refusal is None:
         return answer
-    if error.get("err_code") in tolerated:
+    if refusal.get("err_code") in tolerated:
         return None
-    raise TopologyError(f"{call}: {error.get('description')}", call=call, errCode=error.get("err_code"))
+    raise TopologyError(f"{call}: {refusal.get('description')}", call=call, errCode=refusal.get("err_code"))

@@ -6,7 +6,7 @@ A stop drains: no new work is taken, what was taken is finished and acknowledged
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Final
@@ -43,6 +43,7 @@ from worker.usecases.decide_commands import CommandDecider
 # The database's version that this code is written for: the newest migration.
 SCHEMA_VERSION: Final = "0001"
 _PING_TIMEOUT_S: Final = 2.0
+_STOP_GRACE_S: Final = 10.0
 
 _log = structlog.get_logger(__name__)
 
@@ -136,19 +137,19 @@ class Worker:
             size_max=settings.postgres_pool_max,
             timeout_s=settings.postgres_timeout_s,
         )
-        resources.push_async_callback(_close_pool, pool)
+        self._on_stop("postgres", lambda: _close_pool(pool))
         await _require_schema(pool)
         self._data = data = await connect(
             settings.nats_url.get_secret_value(), "rulestream-facts", timeout_s=settings.connect_timeout_s
         )
-        resources.push_async_callback(_close_client, data)
+        self._on_stop("nats", lambda: _close_client(data))
         await _declare_topology(settings, data)
         redis = Redis.from_url(
             settings.redis_url.get_secret_value(),
             socket_timeout=settings.redis_timeout_s,
             socket_connect_timeout=settings.redis_timeout_s,
         )
-        resources.push_async_callback(redis.aclose)
+        self._on_stop("redis", redis.aclose)
         self._cache = cache = RedisActiveRules(redis)
         if not await cache.ping():
             _log.warning("cache_away", call="start", reason="active rules come from Postgres meanwhile")
@@ -158,7 +159,7 @@ class Worker:
         clock = SystemClock()
         self._rulesets = rulesets = Rulesets(transactions, cache, settings.ruleset_poll_s)
         await rulesets.start()
-        resources.push_async_callback(rulesets.stop)
+        self._on_stop("rulesets", rulesets.stop)
 
         publisher = BatchPublisher(data)
         await publisher.start()
@@ -187,10 +188,10 @@ class Worker:
         if Role.RELAY in settings.roles:
             relay = OutboxRelay(transactions, control)
         await control.start()
-        resources.push_async_callback(control.stop)
+        self._on_stop("control", control.stop)
         if relay is not None:
             relay.start()
-            resources.push_async_callback(relay.stop)
+            self._on_stop("relay", relay.stop)
         if Role.FACTS in settings.roles:
             self._facts = facts = FactLoop(
                 data,
@@ -209,10 +210,22 @@ class Worker:
                 ),
             )
             await facts.start()
-            resources.push_async_callback(facts.stop)
+            self._on_stop("facts", facts.stop)
         await self._probes.start(settings.http_host, settings.http_port)
-        resources.push_async_callback(self._probes.stop)
+        self._on_stop("probes", self._probes.stop)
         _log.info("worker_started", health_port=self._probes.port, roles=sorted(settings.roles))
+
+    def _on_stop(self, part: str, stop: Callable[[], Awaitable[None]]) -> None:
+        """Have a part stopped in its turn, within a bound: one part that hangs must not keep the others from it."""
+
+        async def bounded() -> None:
+            try:
+                async with asyncio.timeout(self._settings.stop_timeout_s + _STOP_GRACE_S):
+                    await stop()
+            except TimeoutError:
+                _log.error("stop_timed_out", part=part)  # where it hung says nothing about why
+
+        self._resources.push_async_callback(bounded)
 
     def _is_alive(self) -> bool:
         return self._facts is None or self._facts.failure is None

@@ -24,6 +24,9 @@ from pydantic_settings import (
 from domain.errors import ValidationError
 from streams.topology import TopologySettings
 
+# What the command line reads from the environment beside the settings.
+_NO_SETTINGS: Final = frozenset({"RULESTREAM_CONFIG", "RULESTREAM_ACTOR"})
+
 
 class SettingsError(ValidationError):
     """Some settings are wrong; the message has a line for each."""

@@ -238,6 +238,8 @@ class FactLoop:
             await self._insist("nats", batch, lambda: self._publisher.publish(publications))
         except UnavailableError as error:
             _log.warning("batch_given_up", service=error.service, facts=len(batch.deliveries))
+            if self._client.is_connected:
+                await self._settle([(delivery, Retry(0.0)) for delivery in batch.all_deliveries()])
             return
         settlements: list[tuple[Delivery, Settlement]] = [
             (delivery, Retry(_UNSETTLED_RETRY_S) if key in result.unsettled else HANDLED)

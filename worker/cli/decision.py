@@ -36,10 +36,9 @@ def get(
     json: JsonOption = False,
 ) -> None:
     """Fetch a decision by its id (32 hexadecimal digits) or by the id of its fact."""
-    from rich.console import Console
     from rich.json import JSON
 
-    from worker.cli.output import print_json
+    from worker.cli.output import print_json, stdout
     from worker.cli.running import run, settings_or_exit
     from worker.client import connected
 
@@ -54,7 +53,7 @@ def get(
     if json:
         print_json(found)
     else:
-        Console().print(JSON.from_data(found))
+        stdout().print(JSON.from_data(found))
 
 
 async def _tail(

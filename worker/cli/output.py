@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED: Final = 1
 PROGRESS_AFTER_S: Final = 2.0
+PIPE_WIDTH: Final = 160
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -44,6 +45,11 @@ def print_json_line(data: dict[str, Any]) -> None:
 
 def _print(text: str) -> None:
     stderr.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def stdout() -> Console:
+    """Return a console on standard output; where that is no terminal, wide enough that tables are not cut."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def print_json(data: Any) -> None:

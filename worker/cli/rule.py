@@ -240,9 +240,7 @@ def _command(
     wants_version: bool = False,
     json: bool,
 ) -> None:
-    from rich.console import Console
-
-    from worker.cli.output import print_json
+    from worker.cli.output import print_json, stdout
     from worker.cli.running import run, settings_or_exit
     from worker.cli.tables import rule_line
     from worker.client import connected
@@ -263,13 +261,11 @@ def _command(
     if json:
         print_json(found)
     else:
-        Console().print(rule_line(verb, found))
+        stdout().print(rule_line(verb, found))
 
 
 def _query(actor: str, verb: str, payload: dict[str, Any], show: Any, *, rule: str | None = None, json: bool) -> None:
-    from rich.console import Console
-
-    from worker.cli.output import print_json
+    from worker.cli.output import print_json, stdout
     from worker.cli.running import run, settings_or_exit
     from worker.client import connected
 
@@ -286,4 +282,4 @@ def _query(actor: str, verb: str, payload: dict[str, Any], show: Any, *, rule: s
     if json:
         print_json(found)
     else:
-        Console().print(show(found))
+        stdout().print(show(found))

@@ -42,10 +42,9 @@ def diff(json: JsonOption = False) -> None:
 @app.command()
 def show(json: JsonOption = False) -> None:
     """Show what the worker declares, under the current settings; asks no server."""
-    from rich.console import Console
     from rich.table import Table
 
-    from worker.cli.output import print_json
+    from worker.cli.output import print_json, stdout
 
     wanted = _wanted()
     if json:
@@ -66,7 +65,7 @@ def show(json: JsonOption = False) -> None:
             f"{age} s" if age else "-",
             names,
         )
-    Console().print(table)
+    stdout().print(table)
 
 
 def _wanted() -> Topology:
