@@ -43,6 +43,7 @@ class OutboxRelay:
         self._publisher = publisher
         self._hint = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     def hint(self) -> None:
         """Say that there may be events to publish."""
@@ -54,19 +55,22 @@ class OutboxRelay:
 
     async def stop(self) -> None:
         """Stop; an event that was published and not yet removed is published again, and dropped by its id."""
+        self._stopping.set()  # a cancellation alone may be lost: before Python 3.12 wait_for can swallow one
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             try:
-                while await self.relay_once():
+                while await self.relay_once() and not self._stopping.is_set():
                     pass
             except UnavailableError as error:
                 _log.warning("relay_waits", service=error.service, reason=error.message)
             except Exception:  # noqa: BLE001  # the outbox keeps what was not published; the next round tries again
                 _log.exception("relay_failed")
+            if self._stopping.is_set():
+                break
             try:
                 async with asyncio.timeout(_POLL_S):
                     await self._hint.wait()

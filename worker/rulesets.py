@@ -35,6 +35,7 @@ class Rulesets:
         self._current: Ruleset | None = None
         self._hint = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
         self._loading = asyncio.Lock()
 
     @property
@@ -59,6 +60,7 @@ class Rulesets:
 
     async def stop(self) -> None:
         """Stop following."""
+        self._stopping.set()  # a cancellation alone may be lost: before Python 3.12 wait_for can swallow one
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -90,7 +92,7 @@ class Rulesets:
         return await self._load(state, active_rules)
 
     async def _follow(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             try:
                 async with asyncio.timeout(self._poll_s):
                     await self._hint.wait()

@@ -62,6 +62,7 @@ class Puller:
         self._reconnects = 0
         self._last_heard = 0.0
         self._is_refused = False
+        self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -91,6 +92,7 @@ class Puller:
 
     async def stop(self) -> list[Delivery]:
         """Stop requesting, wait for what the server has sent already, and return what nobody took."""
+        self._stopping.set()  # a cancellation alone may be lost in nats-py, which swallows one in places
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -130,13 +132,17 @@ class Puller:
         return self._settings.window - len(self._buffer) - self._outstanding
 
     async def _keep_requesting(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             await self._wanted.wait()
             self._wanted.clear()
             if self._is_refused:
                 await asyncio.sleep(_RETRY_S)
                 self._is_refused = False
-            while self._client.is_connected and self._room() >= self._settings.request_messages:
+            while (
+                not self._stopping.is_set()
+                and self._client.is_connected
+                and self._room() >= self._settings.request_messages
+            ):
                 self._requests += 1
                 self._outstanding += self._settings.request_messages
                 await self._client.publish(self._next, self._request, reply=f"{self._inbox}.{self._requests}")
