@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import structlog
@@ -66,16 +67,26 @@ class FactObserver(Protocol):
 
 @dataclass(slots=True)
 class _Batch:
-    """What was decided together. ``deliveries`` may hold several of one key; the first of them decided it."""
+    """What was decided together. ``deliveries`` may hold several of one key; the first of them decided it.
+
+    ``undecided`` are facts that came to no decision now, with the reason to bury them (None: a defect of ours). They
+    may have been decided before, under another ruleset; then that decision stands.
+    """
 
     decisions: dict[bytes, StoredDecision] = field(default_factory=dict)
     deliveries: list[tuple[Delivery, bytes]] = field(default_factory=list)
     dead: list[tuple[Delivery, Refused]] = field(default_factory=list)
     later: list[tuple[Delivery, float]] = field(default_factory=list)
+    undecided: list[tuple[Delivery, bytes, Refused | None]] = field(default_factory=list)
     started: float = 0.0
 
     def all_deliveries(self) -> list[Delivery]:
-        return [one for one, _ in self.deliveries] + [one for one, _ in self.dead] + [one for one, _ in self.later]
+        return [
+            *[one for one, _ in self.deliveries],
+            *[one for one, _ in self.dead],
+            *[one for one, _ in self.later],
+            *[one for one, _, _ in self.undecided],
+        ]
 
     def bury(self, key: bytes, refused: Refused) -> None:
         """Turn the deliveries of a key into dead letters: its decision can never be stored or published."""
@@ -206,11 +217,11 @@ class FactLoop:
                     decision = self._decided(ruleset, found, delivery, decided_at)
                 except Exception:  # noqa: BLE001  # a defect of ours must not cost this fact, nor its neighbours
                     _log.exception("decide_failed", fact_type=fact.type, sequence=fact.sequence)
-                    batch.later.append((delivery, _DEFECT_RETRY_S))
+                    batch.undecided.append((delivery, fact.key, None))
                     continue
                 if not fits(decision, payload_bytes_max):
                     message = f"the decision and its effects must each fit {payload_bytes_max} bytes"
-                    batch.dead.append((delivery, Refused(DeadReason.DECISION_TOO_LARGE, message)))
+                    batch.undecided.append((delivery, fact.key, Refused(DeadReason.DECISION_TOO_LARGE, message)))
                     continue
                 batch.decisions[fact.key] = decision
             batch.deliveries.append((delivery, fact.key))
@@ -223,6 +234,7 @@ class FactLoop:
     async def _finish(self, batch: _Batch) -> None:
         """Store, publish, acknowledge. Leaves the batch unacknowledged when asked to give up."""
         try:
+            await self._look_up_undecided(batch)
             result = await self._stored(batch)
             standing = {key: result.first.get(key, own) for key, own in batch.decisions.items()}
             publications = [
@@ -256,6 +268,20 @@ class FactLoop:
             redelivered=sum(delivery.deliveries > 1 for delivery, _ in settlements),
             seconds=asyncio.get_running_loop().time() - batch.started,
         )
+
+    async def _look_up_undecided(self, batch: _Batch) -> None:
+        """Take the decision that was stored before for a fact that came to none now; else bury it, or try it later."""
+        while batch.undecided:
+            delivery, key, refused = batch.undecided[-1]
+            first = batch.decisions.get(key) or await self._insist("postgres", batch, partial(self._store.find, key))
+            batch.undecided.pop()
+            if first is not None:
+                batch.decisions[key] = first
+                batch.deliveries.append((delivery, key))
+            elif refused is not None:
+                batch.dead.append((delivery, refused))
+            else:
+                batch.later.append((delivery, _DEFECT_RETRY_S))
 
     async def _stored(self, batch: _Batch) -> StoreResult:
         if not batch.decisions:
