@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domain.language.addition import add_values
+from domain.language.demands import Demand
 from domain.language.explain import Explained, explain_rule
 from domain.language.expression import CompiledExpression, compile_expression
 from domain.language.outcome import AdditionError, FactContext, MergeKind, Outcome, Path, RuleFault, Write
@@ -16,6 +17,7 @@ __all__ = [
     "AdditionError",
     "CompiledExpression",
     "CompiledRule",
+    "Demand",
     "Explained",
     "FactContext",
     "InvalidRuleError",

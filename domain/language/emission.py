@@ -46,6 +46,7 @@ from domain.language.plan import (
 from domain.language.values import NONE, OptionalValue, Uint
 
 _TEXT_MAX: Final = 200  # an operand longer than this becomes a statement of its own, so that nesting stays shallow
+_INLINE_ITEMS_MAX: Final = 8
 _CHAIN_MAX: Final = 20  # links of a chain of operators that are written in one expression
 _BLOCKS_MAX: Final = 10  # nested blocks before the rest moves to a function of its own; CPython allows 20
 _INLINE_BRANCHES_MAX: Final = 4
@@ -296,6 +297,10 @@ class Emitter:
                 and container.type.kind in {"json", "map"}
             ):
                 return f"{self.value(container)}[{key.value!r}]"
+        elif name == "in" and isinstance(arguments[1], Const) and type(arguments[1].value) is list:
+            text = self._membership(arguments[0], arguments[1].value)
+            if text is not None:
+                return text
         elif name in {"+", "-", "*", "/"}:
             text = self._arithmetic(part)
             if text is not None:
@@ -372,6 +377,20 @@ class Emitter:
         kinds = {left.type.kind, right.type.kind}
         if len(kinds) == 1 and kinds <= _NUMBERS | _NATIVE:
             return f"({self.value(left)} {name} {self.value(right)})"
+        return None
+
+    def _membership(self, subject: Part, items: list[Any]) -> str | None:
+        """Return ``x in [constants]`` by Python's own, where it is the language's: strings, and numbers but 0 and 1."""
+        if items and all(type(item) is str for item in items):
+            if len(items) <= _INLINE_ITEMS_MAX:
+                return f"({self.value(subject)} in ({', '.join(map(repr, items))},))"
+            name = self._temporary()
+            return f"(type({name} := {self.value(subject)}) is str and {name} in {self._constant(frozenset(items))})"
+        if subject.type.kind not in {"json", "int", "double"} or not items or len(items) > _INLINE_ITEMS_MAX:
+            return None
+        if all(_is_safe_number(item) and item not in {0, 1} for item in items):
+            numbers = ", ".join(repr(int(item)) if type(item) is Uint else repr(item) for item in items)
+            return f"({self.value(subject)} in ({numbers},))"
         return None
 
     def _named(self, part: Part) -> str:

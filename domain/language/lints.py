@@ -6,35 +6,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from domain.language.demands import Impossible, box_of, loose_box_of, path_of, row_box, show_path, values_of
 from domain.language.plan import (
     Const,
     Invoke,
     Logic,
     Part,
-    PlannedRow,
     PlannedRule,
     PlannedTable,
-    Select,
     Variable,
     children,
 )
 from domain.language.problems import Problem
-from domain.language.ranges import (
-    EVERYTHING,
-    NOTHING,
-    Box,
-    Values,
-    compared_with,
-    equal_to,
-    meet,
-    uncovered,
-    within_kinds,
-)
+from domain.language.ranges import EVERYTHING, Box, Path, Values, meet, uncovered, within_kinds
 from domain.language.tokens import Positions
 from domain.language.types import NUMBERS
 
 _LINTED_ROWS_MAX: Final = 200
-_FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _SCALARS: Final = frozenset({"null", "bool", "string", "bytes", "timestamp", "duration", "type", "list", "map"})
 
 
@@ -79,11 +67,11 @@ def _lint_part(part: Part, positions: Positions) -> Iterator[Problem]:
             if isinstance(item, Const) and isinstance(item.value, bool):
                 end = str(item.value).lower()
                 yield positions.warning(f"always-{end}", f"this is always {end}", item.span)
-        values = _values_of(part)
-        if part.operator == "&&" and isinstance(box := box_of(part), _Impossible):
-            yield positions.warning("always-false", f"`{box.path}` can't be all of this at once", part.span)
+        values = values_of(part)
+        if part.operator == "&&" and isinstance(box := box_of(part), Impossible):
+            yield positions.warning("always-false", f"`{show_path(box.path)}` can't be all of this at once", part.span)
         elif part.operator == "||" and values is not None and _is_all(values[1]):
-            yield positions.warning("always-true", f"`{values[0]}` is always one of these", part.span)
+            yield positions.warning("always-true", f"`{show_path(values[0])}` is always one of these", part.span)
 
 
 def _is_all(values: Values) -> bool:
@@ -108,103 +96,12 @@ def _unused_lets(plan: PlannedRule, roots: list[Part], positions: Positions) -> 
             yield positions.warning("unused-let", f"`{name}` is not used", part.span)
 
 
-# Conditions as boxes
-
-
-@dataclass(frozen=True, slots=True)
-class _Impossible:
-    """A condition that asks a path to be two things at once."""
-
-    path: str
-
-
-def _path(part: Part) -> str | None:
-    steps: list[str] = []
-    while isinstance(part, Select) and not part.optional:
-        steps.append(part.field)
-        part = part.operand
-    if not isinstance(part, Variable):
-        return None
-    return ".".join([*([] if part.name == "payload" else [part.name]), *reversed(steps)])
-
-
-def _values_of(part: Part) -> tuple[str, Values] | None:
-    """Return the path that a part is about and the values that it asks for, when it is about one path alone."""
-    if isinstance(part, Logic):
-        found: tuple[str, Values] | None = None
-        for item in part.items:
-            one = _values_of(item)
-            if one is None or (found is not None and one[0] != found[0]):
-                return None
-            if found is None:
-                found = one
-            else:
-                found = (found[0], found[1] & one[1] if part.operator == "&&" else found[1] | one[1])
-        return found
-    if isinstance(part, Invoke) and len(part.arguments) == 2:
-        return _compared(part)
-    path = _path(part)
-    return None if path is None else (path, Values(bools=frozenset({True})))
-
-
-def _compared(part: Invoke) -> tuple[str, Values] | None:
-    left, right = part.arguments
-    operator = part.name
-    if isinstance(left, Const) and operator in _FLIPPED:
-        left, right, operator = right, left, _FLIPPED[operator]
-    path = _path(left)
-    if path is None or not isinstance(right, Const):
-        return None
-    if operator == "in" and isinstance(right.value, list):
-        values = NOTHING
-        for item in right.value:
-            same = equal_to(item)
-            if same is None:
-                return None
-            values |= same
-        return path, values
-    compared = compared_with(operator, right.value)
-    return None if compared is None else (path, compared)
-
-
-def box_of(condition: Part | None) -> Box | _Impossible | None:
-    """Return all that a condition asks for as a box; None when it asks for more than a box can say."""
-    if condition is None:
-        return {}
-    items = condition.items if isinstance(condition, Logic) and condition.operator == "&&" else (condition,)
-    box: dict[str, Values] = {}
-    whole = True
-    for item in items:
-        one = _values_of(item)
-        if one is None:
-            whole = False
-            continue
-        path, values = one
-        box[path] = box.get(path, EVERYTHING) & values
-        if not box[path]:
-            return _Impossible(path)
-    return box if whole else None
-
-
-def loose_box_of(condition: Part | None) -> Box | None:
-    """Return a box around a condition: what it asks for that a box can say; None when it can never hold."""
-    if condition is None:
-        return {}
-    items = condition.items if isinstance(condition, Logic) and condition.operator == "&&" else (condition,)
-    box: Box | None = {}
-    for item in items:
-        one = _values_of(item)
-        if one is not None and box is not None:
-            box = meet(box, {one[0]: one[1]})
-    return box
-
-
 # Tables
 
 
 def _lint_table(plan: PlannedRule, table: PlannedTable, positions: Positions) -> Iterator[Problem]:
     rows = table.rows[:_LINTED_ROWS_MAX]
-    boxes = [_row_box(row) for row in rows]
+    boxes = [row_box(row) for row in rows]
     known = [box for box in boxes if box is not None]
     columns = {path for box in known for path in box}
     universe = {path: within_kinds(box[path] for box in known if path in box) for path in columns}
@@ -233,19 +130,10 @@ def _lint_table(plan: PlannedRule, table: PlannedTable, positions: Positions) ->
             yield positions.warning("table-gap", "some facts match no row", table.mark, hint)
 
 
-def _row_box(row: PlannedRow) -> Box | None:
-    box: dict[str, Values] = {}
-    for test in row.tests:
-        one = _values_of(test)
-        if one is None:
-            return None
-        box[one[0]] = one[1]
-    return box
-
-
-def _column_text(plan: PlannedRule, path: str) -> str:
-    number = int(path.partition(":")[2])
-    return _path(plan.lets[number][1]) or f"column {number + 1}"
+def _column_text(plan: PlannedRule, path: Path) -> str:
+    number = int(path[0].partition(":")[2])
+    below = path_of(plan.lets[number][1])
+    return f"column {number + 1}" if below is None else show_path(below)
 
 
 # Sets
@@ -338,7 +226,7 @@ def _is_pointless(low: PlannedRule, high: PlannedRule) -> bool:
         return False
     outer = box_of(high.condition)
     inner = loose_box_of(low.condition)
-    if outer is None or isinstance(outer, _Impossible) or inner is None:
+    if outer is None or isinstance(outer, Impossible) or inner is None:
         return False
     return all(path in inner and inner[path] <= values for path, values in outer.items())
 

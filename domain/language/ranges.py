@@ -152,7 +152,9 @@ def compared_with(operator: str, value: Any) -> Values | None:
 
 
 # A condition as values asked of paths, all at once; a path that is not there is free.
-Box = Mapping[str, Values]
+# The path's first step is its root: `payload`, `decision`, or a let.
+Path = tuple[str, ...]
+Box = Mapping[Path, Values]
 PIECES_MAX: Final = 200
 
 

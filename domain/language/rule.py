@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.language.assembly import Written, assemble, write
+from domain.language.demands import Demand, demands_of
 from domain.language.emission import TooCostlyError
 from domain.language.outcome import FactContext, MergeKind, Outcome, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
@@ -20,6 +21,9 @@ Condition = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], bool | No
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
     """A rule ready to decide facts.
+
+    ``demands`` are what a fact must have for ``evaluate`` to give anything but None: an index may leave the rule out
+    for any other fact.
 
     ``fact_types`` are the patterns of ``on`` (none: every fact). ``decision_reads`` holds the paths read from the
     decision; the empty path stands for the whole or for a computed key. ``evaluate`` takes the fact, its context and
@@ -37,6 +41,7 @@ class CompiledRule:
     warnings: tuple[Problem, ...]
     evaluate: Evaluate
     condition: Condition
+    demands: tuple[Demand, ...] = ()
 
 
 def compile_rule(source: str) -> CompiledRule:
@@ -60,6 +65,7 @@ def compile_rule(source: str) -> CompiledRule:
         warnings=tuple(problems),
         evaluate=evaluate,
         condition=condition,
+        demands=demands_of(plan),
     )
 
 

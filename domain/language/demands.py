@@ -1,0 +1,177 @@
+"""What a condition asks of a fact before it can hold, as boxes of values: for lints, and for the ruleset's index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from domain.language.plan import Const, Invoke, Logic, Part, PlannedRow, PlannedRule, Select, Variable
+from domain.language.ranges import EVERYTHING, NOTHING, Box, Path, Values, compared_with, equal_to, meet
+
+_FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_VALUES_MAX: Final = 1_000
+_EXACT_MAX: Final = 2**53
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A rule applies only to facts that have one of ``values`` at ``path``.
+
+    Values are compared as JSON's are: 1 and 1.0 are one, 1 and true are two (Python takes those for equal).
+    """
+
+    path: tuple[str, ...]
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """A condition that asks a path to be two things at once."""
+
+    path: Path
+
+
+def path_of(part: Part) -> Path | None:
+    """Return the path that a part reads, None when it is something else."""
+    steps: list[str] = []
+    while True:
+        if isinstance(part, Select) and not part.optional:
+            steps.append(part.field)
+            part = part.operand
+        elif isinstance(part, Invoke) and part.name == "[]" and len(part.arguments) == 2:
+            part, key = part.arguments
+            if not isinstance(key, Const) or type(key.value) is not str:
+                return None
+            steps.append(key.value)
+        else:
+            return (part.name, *reversed(steps)) if isinstance(part, Variable) else None
+
+
+def show_path(path: Path) -> str:
+    """Return a path as it is written."""
+    return ".".join(path[1:] if path[0] == "payload" else path)
+
+
+def values_of(part: Part) -> tuple[Path, Values] | None:
+    """Return the path that a part is about and the values that it asks for, when it is about one path alone."""
+    if isinstance(part, Logic):
+        found: tuple[Path, Values] | None = None
+        for item in part.items:
+            one = values_of(item)
+            if one is None or (found is not None and one[0] != found[0]):
+                return None
+            if found is None:
+                found = one
+            else:
+                found = (found[0], found[1] & one[1] if part.operator == "&&" else found[1] | one[1])
+        return found
+    if isinstance(part, Invoke) and len(part.arguments) == 2:
+        return _compared(part)
+    path = path_of(part)
+    return None if path is None else (path, Values(bools=frozenset({True})))
+
+
+def _compared(part: Invoke) -> tuple[Path, Values] | None:
+    left, right = part.arguments
+    operator = part.name
+    if isinstance(left, Const) and operator in _FLIPPED:
+        left, right, operator = right, left, _FLIPPED[operator]
+    path = path_of(left)
+    if path is None or not isinstance(right, Const):
+        return None
+    if operator == "in" and isinstance(right.value, list):
+        values = NOTHING
+        for item in right.value:
+            same = equal_to(item)
+            if same is None:
+                return None
+            values |= same
+        return path, values
+    compared = compared_with(operator, right.value)
+    return None if compared is None else (path, compared)
+
+
+def box_of(condition: Part | None) -> Box | Impossible | None:
+    """Return all that a condition asks for as a box; None when it asks for more than a box can say."""
+    if condition is None:
+        return {}
+    items = condition.items if isinstance(condition, Logic) and condition.operator == "&&" else (condition,)
+    box: dict[Path, Values] = {}
+    whole = True
+    for item in items:
+        one = values_of(item)
+        if one is None:
+            whole = False
+            continue
+        path, values = one
+        box[path] = box.get(path, EVERYTHING) & values
+        if not box[path]:
+            return Impossible(path)
+    return box if whole else None
+
+
+def loose_box_of(condition: Part | None) -> Box | None:
+    """Return a box around a condition: what it asks for that a box can say; None when it can never hold."""
+    if condition is None:
+        return {}
+    items = condition.items if isinstance(condition, Logic) and condition.operator == "&&" else (condition,)
+    box: Box | None = {}
+    for item in items:
+        one = values_of(item)
+        if one is not None and box is not None:
+            box = meet(box, {one[0]: one[1]})
+    return box
+
+
+def row_box(row: PlannedRow) -> Box | None:
+    """Return all that a table's row asks for as a box; None when it asks for more than a box can say."""
+    box: dict[Path, Values] = {}
+    for test in row.tests:
+        one = values_of(test)
+        if one is None:
+            return None
+        box[one[0]] = one[1]
+    return box
+
+
+def demands_of(plan: PlannedRule) -> tuple[Demand, ...]:
+    """Return what a fact must have for a rule to apply to it; nothing for a rule that may apply to any."""
+    if plan.otherwise is not None:
+        return ()
+    asked = loose_box_of(plan.condition) or {} if plan.table is None else _asked_by_all(plan.table.rows)
+    demands: dict[tuple[str, ...], Demand] = {}
+    for path, values in asked.items():
+        resolved = _resolved(path, plan)
+        scalars = _scalars(values)
+        if resolved is not None and resolved[0] == "payload" and len(resolved) > 1 and scalars:
+            demands.setdefault(resolved[1:], Demand(resolved[1:], scalars))
+    return tuple(demands.values())
+
+
+def _asked_by_all(rows: tuple[PlannedRow, ...]) -> Box:
+    """Return, for each column that every row tests, the values that some row takes."""
+    asked: dict[Path, Values] | None = None
+    for row in rows:
+        one = {found[0]: found[1] for test in row.tests if (found := values_of(test)) is not None}
+        asked = one if asked is None else {path: values | one[path] for path, values in asked.items() if path in one}
+    return asked or {}
+
+
+def _resolved(path: Path, plan: PlannedRule) -> Path | None:
+    while path[0].startswith("let:"):
+        below = path_of(plan.lets[int(path[0][4:])][1])
+        if below is None:
+            return None
+        path = (*below, *path[1:])
+    return path
+
+
+def _scalars(values: Values) -> tuple[Scalar, ...]:
+    """Return the values one by one; nothing when they are too many, or too large for two types to agree on them."""
+    if values.all_texts_but or values.others or len(values.texts) + len(values.numbers) > _VALUES_MAX:
+        return ()
+    if any(low != high or abs(low) > _EXACT_MAX for low, _, high, _ in values.numbers):
+        return ()
+    numbers = (low for low, _, _, _ in values.numbers)
+    return (*sorted(values.texts), *numbers, *sorted(values.bools), *((None,) if values.null else ()))
