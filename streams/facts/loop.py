@@ -150,8 +150,8 @@ class FactLoop:
                 _, unfinished = await asyncio.wait(unfinished, timeout=self._settings.stop_timeout_s / 5)
             for task in unfinished:
                 task.cancel()
-        if left and self._client.is_connected:
-            await self._settle([(delivery, Retry(0.0)) for delivery in left])
+            await asyncio.gather(*unfinished, return_exceptions=True)
+        await self._hand_back(left)
         if self._client.is_connected:
             await self._client.flush()
 
@@ -191,10 +191,13 @@ class FactLoop:
             _log.error("batch_lost", exc_info=error)
 
     async def _process(self, groups: Sequence[Sequence[Delivery]]) -> None:
-        for group in groups:
+        for number, group in enumerate(groups):
             batch = await self._decide(group)
             try:
                 await self._finish(batch)
+            except asyncio.CancelledError:  # the stop's time is over: hand back what was begun
+                await self._hand_back([delivery for rest in groups[number:] for delivery in rest])
+                raise
             except Exception:  # noqa: BLE001  # a defect of ours: nothing is acknowledged, everything comes again
                 _log.exception("batch_failed", facts=len(group))
                 await self._settle([(delivery, Retry(_DEFECT_RETRY_S)) for delivery in group])
@@ -250,8 +253,7 @@ class FactLoop:
             await self._insist("nats", batch, lambda: self._publisher.publish(publications))
         except UnavailableError as error:
             _log.warning("batch_given_up", service=error.service, facts=len(batch.deliveries))
-            if self._client.is_connected:
-                await self._settle([(delivery, Retry(0.0)) for delivery in batch.all_deliveries()])
+            await self._hand_back(batch.all_deliveries())
             return
         settlements: list[tuple[Delivery, Settlement]] = [
             (delivery, Retry(_UNSETTLED_RETRY_S) if key in result.unsettled else HANDLED)
@@ -344,6 +346,11 @@ class FactLoop:
         if self._client.is_connected:
             frames = [(delivery.reply, IN_PROGRESS) for delivery in batch.all_deliveries()]
             await send_settlements(self._client, frames)
+
+    async def _hand_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Have deliveries come again at once, to whoever asks."""
+        if deliveries and self._client.is_connected:
+            await self._settle([(delivery, Retry(0.0)) for delivery in deliveries])
 
     async def _settle(self, settlements: Sequence[tuple[Delivery, Settlement]]) -> None:
         await send_settlements(
