@@ -97,11 +97,13 @@ class Checker:
         *,
         lenient: bool = False,
         parameters: Mapping[str, Type] | None = None,
+        fact_type: Type = PAYLOAD,
     ) -> None:
         self.positions = positions
         self.problems = problems
         self.lenient = lenient
         self.parameters = parameters
+        self.fact_type = fact_type
         self.scope: dict[str, Binding] = {}
         self.decision_reads: dict[tuple[str, ...], None] = {}
         self.depth = 0
@@ -170,7 +172,7 @@ class Checker:
         if name in TYPE_NAMES:
             return Const(node.span, node.mark, TYPE, False, TYPE_NAMES[name])
         if name == "payload":
-            return Variable(node.span, node.mark, PAYLOAD, True, "payload")
+            return self.payload(node)
         if name == "decision":
             self._read(())
             return Variable(node.span, node.mark, DYN, False, "decision")
@@ -180,11 +182,13 @@ class Checker:
 
     def unbound(self, node: tree.Name) -> Part:
         """Return a field of the fact."""
-        return Select(node.span, node.mark, JSON, True, self.payload(node), node.name, False)
+        payload = self.payload(node)
+        type_ = self._field_type(node, payload.type, node.name)
+        return Select(node.span, node.mark, type_, True, payload, node.name, False)
 
     def payload(self, node: tree.Node) -> Part:
         """Return the whole fact."""
-        return Variable(node.span, node.mark, PAYLOAD, True, "payload")
+        return Variable(node.span, node.mark, self.fact_type, True, "payload")
 
     def _read(self, path: tuple[str, ...]) -> None:
         if not self._reading:
@@ -264,17 +268,23 @@ class Checker:
         if kind not in UNKNOWN and kind not in {"map", "optional"}:
             return self._no_members(node, node.operand, operand, f"has no field `{node.field}`")
         if node.optional:
-            result = Type("optional", (self._field_type(operand.type),))
+            result = Type("optional", (self._field_type(node, operand.type, node.field),))
         elif kind == "optional":
             result = OPTIONAL
         else:
-            result = self._field_type(operand.type)
+            result = self._field_type(node, operand.type, node.field)
         return Select(node.span, node.mark, result, operand.tainted, operand, node.field, node.optional)
 
-    def _field_type(self, type_: Type) -> Type:
-        if type_.kind == "map":
-            return type_.parameters[1]
-        return JSON if type_.kind == "json" else DYN
+    def _field_type(self, node: tree.Node, type_: Type, name: str) -> Type:
+        if type_.kind != "map":
+            return JSON if type_.kind == "json" else DYN
+        found = type_.field(name)
+        if found is None:
+            close = difflib.get_close_matches(name, [known for known, _ in type_.fields], 1)
+            hint = f"did you mean `{close[0]}`?" if close else None
+            self.tell("unknown-field", f"a fact of this type has no field `{name}` here", node.mark, hint)
+            return JSON
+        return found
 
     def _no_members(self, node: tree.Node, written: tree.Node, operand: Part, message: str) -> Part:
         if isinstance(operand, Const) and operand.type == TYPE and isinstance(written, tree.Name):
@@ -450,6 +460,8 @@ class Checker:
             return Has(node.span, node.mark, BOOL, True, self.payload(argument), f"fact.{argument.field}")
         operand = self._within_decision(argument, argument.operand)
         kind = operand.type.kind
+        if operand.type.closed:
+            self._field_type(argument, operand.type, argument.field)
         if kind not in UNKNOWN and kind not in {"map", "optional"}:
             return self._no_members(argument, argument.operand, operand, f"has no field `{argument.field}`")
         return Has(node.span, node.mark, BOOL, operand.tainted, operand, argument.field)

@@ -10,7 +10,7 @@ from domain.language import tree
 from domain.language.check import RESERVED_ROOTS, Binding, Checker
 from domain.language.library.catalogue import TYPE_NAMES
 from domain.language.limits import LETS_MAX, PROBLEMS_MAX
-from domain.language.lints import lint_plan
+from domain.language.lints import fact_types_meet, lint_plan
 from domain.language.plan import (
     Part,
     PlannedAction,
@@ -29,36 +29,54 @@ _FACT_TYPE: Final = re.compile(r"(?:[^\s.*>]+|\*)(?:\.(?:[^\s.*>]+|\*))*(?:\.>)?
 _ADDABLE: Final = (*sorted(NUMBERS), "decimal", "money")
 
 
-def plan_rule(source: str, parameters: Mapping[str, Type] | None = None) -> tuple[PlannedRule | None, list[Problem]]:
+def plan_rule(
+    source: str, parameters: Mapping[str, Type] | None = None, schemas: Mapping[str, Type] | None = None
+) -> tuple[PlannedRule | None, list[Problem]]:
     """Parse and check a rule, or a template when its ``parameters`` are given.
 
-    Without a plan there is an error among the problems; with one there is none.
+    ``schemas`` are the types of facts by fact type; a rule is checked against those that its ``on`` names. Without a
+    plan there is an error among the problems; with one there is none.
     """
     problems: list[Problem] = []
     positions = Positions(source)
     rule = parse_rule(source, positions, problems)
     if rule is None:
         return None, problems
+    told = len(problems)
     checker = Checker(positions, problems, parameters=parameters)
+    plan = _check(rule, checker)
+    for fact_type in _schemas_of(rule.on, schemas or {}):
+        typed = Checker(positions, problems[:told], parameters=parameters, fact_type=fact_type)
+        _check(rule, typed)
+        problems += [problem for problem in typed.problems if problem not in problems]
+    failed = any(problem.severity == "error" for problem in problems)
+    if not failed:
+        problems += lint_plan(plan, positions)
+    problems.sort(key=lambda problem: (problem.line, problem.column))
+    return None if failed else plan, problems[:PROBLEMS_MAX]
+
+
+def _schemas_of(on: tree.On | None, schemas: Mapping[str, Type]) -> list[Type]:
+    patterns = [name for name, _ in on.types] if on is not None else []
+    return [type_ for name, type_ in schemas.items() if any(fact_types_meet([name], [one]) for one in patterns)]
+
+
+def _check(rule: tree.Rule, checker: Checker) -> PlannedRule:
+    """Check a rule's parts; the plan stands only when no error was told."""
     _check_types(rule.on, checker)
     lets = _check_lets(rule.lets, checker)
     condition = None
     if rule.when is not None:
         condition = checker.check(rule.when.condition)
         checker.want_bool(condition, rule.when.condition, "a condition is a bool")
-    branches = [None if actions is None else _check_branch(actions, checker) for actions in (rule.then, rule.otherwise)]
+    then, otherwise = (
+        None if actions is None else _check_branch(actions, checker) for actions in (rule.then, rule.otherwise)
+    )
     table = None
     if rule.table is not None:
         lets, table = _check_table(rule.table, lets, checker)
-    problems.sort(key=lambda problem: (problem.line, problem.column))
-    del problems[PROBLEMS_MAX:]
-    if any(problem.severity == "error" for problem in problems):
-        return None, problems
     types = tuple(dict.fromkeys(name for name, _ in rule.on.types)) if rule.on is not None else ()
-    plan = PlannedRule(types, lets, condition, branches[0], branches[1], tuple(checker.decision_reads), table)
-    problems += lint_plan(plan, positions)
-    problems.sort(key=lambda problem: (problem.line, problem.column))
-    return plan, problems[:PROBLEMS_MAX]
+    return PlannedRule(types, lets, condition, then, otherwise, tuple(checker.decision_reads), table)
 
 
 def _check_types(on: tree.On | None, checker: Checker) -> None:

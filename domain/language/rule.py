@@ -13,6 +13,7 @@ from domain.language.outcome import FactContext, MergeKind, Outcome, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
 from domain.language.problems import InvalidRuleError, Problem
+from domain.language.schemas import type_of_schema
 
 Evaluate = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome | None]
 Condition = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], bool | None]
@@ -44,9 +45,12 @@ class CompiledRule:
     demands: tuple[Demand, ...] = ()
 
 
-def compile_rule(source: str) -> CompiledRule:
-    """Parse, check and compile a rule; raises InvalidRuleError with every problem found."""
-    plan, written, problems = _written(source)
+def compile_rule(source: str, schemas: Mapping[str, Any] | None = None) -> CompiledRule:
+    """Parse, check and compile a rule; raises InvalidRuleError with every problem found.
+
+    ``schemas`` are JSON Schemas by fact type: paths are then checked for rules ``on`` such a type.
+    """
+    plan, written, problems = _written(source, schemas)
     if plan is None or written is None:
         raise InvalidRuleError(problems)
     evaluate, condition = assemble(source, plan, written)
@@ -69,13 +73,16 @@ def compile_rule(source: str) -> CompiledRule:
     )
 
 
-def check_rule(source: str) -> list[Problem]:
+def check_rule(source: str, schemas: Mapping[str, Any] | None = None) -> list[Problem]:
     """Return every problem of a rule, by position; raises nothing, whatever the text."""
-    return _written(source)[2]
+    return _written(source, schemas)[2]
 
 
-def _written(source: str) -> tuple[PlannedRule | None, Written | None, list[Problem]]:
-    plan, problems = plan_rule(source)
+def _written(
+    source: str, schemas: Mapping[str, Any] | None
+) -> tuple[PlannedRule | None, Written | None, list[Problem]]:
+    types = {name: type_of_schema(schema) for name, schema in (schemas or {}).items()}
+    plan, problems = plan_rule(source, schemas=types)
     if plan is None:
         return None, None, problems
     try:

@@ -13,10 +13,22 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A kind, with the types of a list's elements, of a map's keys and values, or of what a type or optional holds."""
+    """A kind, with the types of a list's elements, of a map's keys and values, or of what a type or optional holds.
+
+    A map may have known ``fields`` (from a schema), and be ``closed`` to others.
+    """
 
     kind: str
     parameters: tuple[Type, ...] = ()
+    fields: tuple[tuple[str, Type], ...] = ()
+    closed: bool = False
+
+    def field(self, name: str) -> Type | None:
+        """Return the type of a map's field; None for one that can't be there."""
+        for known, type_ in self.fields:
+            if known == name:
+                return type_
+        return None if self.closed else self.parameters[1]
 
     def __str__(self) -> str:
         if not self.parameters or all(parameter.kind == "dyn" for parameter in self.parameters):
@@ -38,6 +50,7 @@ BOOL: Final = Type("bool")
 INT: Final = Type("int")
 UINT: Final = Type("uint")
 DOUBLE: Final = Type("double")
+NUMBER: Final = Type("number")  # an int, uint or double
 STRING: Final = Type("string")
 BYTES: Final = Type("bytes")
 TIMESTAMP: Final = Type("timestamp")
@@ -69,6 +82,8 @@ def may_be(actual: Type, kind: str) -> bool:
     """Return whether a value of a static type can turn out to be of a kind."""
     if actual.kind in {kind, "dyn"} or kind == "dyn":
         return True
+    if actual.kind == "number":
+        return kind in NUMBERS
     return actual.kind == "json" and kind in JSON_KINDS
 
 
