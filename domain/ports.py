@@ -75,6 +75,10 @@ class RuleRepository(Protocol):
 
     async def find_version(self, rule_id: RuleId, number: int) -> RuleVersion | None: ...
 
+    async def versions_of(self, rule_id: RuleId) -> Sequence[RuleVersion]:
+        """Return every version of a rule, the newest first; none for a rule that does not exist."""
+        ...
+
     async def list_by_criteria(self, criteria: RuleCriteria) -> RulePage: ...
 
     async def delete(self, rule: Rule) -> None:

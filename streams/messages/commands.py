@@ -59,6 +59,19 @@ class DeactivateRule(CommandPayload, frozen=True):
     rule_id: str
 
 
+class DeprecateRule(CommandPayload, frozen=True):
+    rule_id: str
+
+
+class RollbackRule(CommandPayload, frozen=True):
+    rule_id: str
+    to_version: int
+
+
+class DeleteRule(CommandPayload, frozen=True):
+    rule_id: str
+
+
 PAYLOADS: Final[dict[str, type[CommandPayload]]] = {
     "create": CreateRule,
     "update": UpdateRule,
@@ -67,6 +80,9 @@ PAYLOADS: Final[dict[str, type[CommandPayload]]] = {
     "reject": RejectRule,
     "activate": ActivateRule,
     "deactivate": DeactivateRule,
+    "deprecate": DeprecateRule,
+    "rollback": RollbackRule,
+    "delete": DeleteRule,
 }
 
 

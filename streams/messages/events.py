@@ -32,10 +32,9 @@ class LifecycleEvent(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
     revision: int | msgspec.UnsetType = msgspec.UNSET
 
 
-def outbox_message(event_id: str, event: RuleEvent, command_id: CommandId, revision: int | None) -> OutboxMessage:
-    """Write an event in the bytes in which it will be published; ``revision`` where it changed the ruleset."""
-    occurred_at = format_moment(event.occurred_at)
-    body = LifecycleEvent(
+def lifecycle_event(event_id: str, event: RuleEvent, command_id: CommandId, revision: int | None) -> LifecycleEvent:
+    """Put an event into the contract's form; ``revision`` where it changed the ruleset."""
+    return LifecycleEvent(
         event_id=event_id,
         event_type=event.name.value,
         rule_id=event.rule_id.value,
@@ -43,16 +42,21 @@ def outbox_message(event_id: str, event: RuleEvent, command_id: CommandId, revis
         version=event.version,
         status=event.status.value,
         actor=event.actor.name,
-        occurred_at=occurred_at,
+        occurred_at=format_moment(event.occurred_at),
         command_id=command_id.value,
         content_digest=event.content_digest.hex(),
         data=dict(event.data),
         revision=msgspec.UNSET if revision is None else revision,
     )
+
+
+def outbox_message(event_id: str, event: RuleEvent, command_id: CommandId, revision: int | None) -> OutboxMessage:
+    """Write an event in the bytes in which it will be published."""
+    body = lifecycle_event(event_id, event, command_id, revision)
     return OutboxMessage(
         event_id=event_id,
         rule_id=event.rule_id,
         subject=subjects.event(event.rule_id, event.name),
-        headers=headers.cloud_event(event_id, f"rulestream.event.{event.name}", occurred_at),
+        headers=headers.cloud_event(event_id, f"rulestream.event.{event.name}", body.occurred_at),
         payload=_ENCODER.encode(body),
     )

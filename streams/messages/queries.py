@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
 
 from domain.ports import SortField
 from domain.rules.content import Priority, format_moment
-from domain.rules.rule import Rule
+from domain.rules.rule import Rule, RuleVersion
 from domain.rules.status import RuleStatus
 from streams.messages.commands import ErrorBody
 
@@ -36,6 +37,18 @@ class ListRules(QueryPayload, frozen=True):
     sort_order: Literal["asc", "desc"] = "asc"
 
 
+class ListVersions(QueryPayload, frozen=True):
+    rule_id: str
+    page_size: int = 50
+    page_offset: int = 0
+
+
+class ListHistory(QueryPayload, frozen=True):
+    rule_id: str
+    page_size: int = 50
+    page_offset: int = 0
+
+
 class GetRuleset(QueryPayload, frozen=True):
     page_size: int = 50
     page_offset: int = 0
@@ -55,6 +68,8 @@ class GetDecision(QueryPayload, frozen=True):
 PAYLOADS: Final[dict[str, type[QueryPayload]]] = {
     "get": GetRule,
     "list": ListRules,
+    "versions": ListVersions,
+    "history": ListHistory,
     "ruleset": GetRuleset,
     "command": GetCommand,
     "decision": GetDecision,
@@ -96,6 +111,44 @@ class RuleView(RuleSummary, frozen=True, rename="camel", kw_only=True):
     dsl_content: str
 
 
+class VersionView(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """One version of a rule, whole."""
+
+    version: int
+    name: str
+    description: str
+    dsl_content: str
+    priority: str
+    tags: list[str]
+    effective_from: str | None
+    effective_until: str | None
+    author: str
+    created_at: str
+    approved_by: str | None
+    approved_at: str | None
+    restored_from: int | None
+
+
+def version_view(version: RuleVersion) -> VersionView:
+    """Show one version of a rule."""
+    content = version.content
+    return VersionView(
+        version=version.number,
+        name=content.name,
+        description=content.description,
+        dsl_content=content.dsl_content,
+        priority=content.priority.value,
+        tags=list(content.tags),
+        effective_from=_moment(content.effective_from),
+        effective_until=_moment(content.effective_until),
+        author=version.author.name,
+        created_at=format_moment(version.created_at),
+        approved_by=None if version.approved_by is None else version.approved_by.name,
+        approved_at=_moment(version.approved_at),
+        restored_from=version.restored_from,
+    )
+
+
 def rule_view(rule: Rule) -> RuleView:
     """Show a rule's latest version, whole."""
     return RuleView(**_summary_fields(rule), dsl_content=rule.content.dsl_content)
@@ -123,6 +176,10 @@ def _summary_fields(rule: Rule) -> dict[str, Any]:
         "updated_by": rule.updated_by.name,
         "updated_at": format_moment(rule.updated_at),
         "approved_by": None if approver is None else approver.name,
-        "effective_from": None if content.effective_from is None else format_moment(content.effective_from),
-        "effective_until": None if content.effective_until is None else format_moment(content.effective_until),
+        "effective_from": _moment(content.effective_from),
+        "effective_until": _moment(content.effective_until),
     }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else format_moment(moment)

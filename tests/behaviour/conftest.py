@@ -193,6 +193,26 @@ def deactivates(world: World, actor: str) -> None:
     world.on_rule(actor, "deactivate")
 
 
+@when(parsers.parse("{actor} rolls the rule back to version {version:d}"))
+def rolls_back(world: World, actor: str, version: int) -> None:
+    world.command(actor, "rollback", {"ruleId": world.rule["ruleId"], "toVersion": version})
+
+
+@when(parsers.parse("{actor} deprecates the rule"))
+def deprecates(world: World, actor: str) -> None:
+    world.on_rule(actor, "deprecate")
+
+
+@when(parsers.parse("{actor} deletes the rule"))
+def deletes(world: World, actor: str) -> None:
+    world.on_rule(actor, "delete")
+
+
+@then(parsers.parse('{actor} can create the rule "{name}"'))
+def can_create(world: World, actor: str, name: str) -> None:
+    created(world, actor, name)
+
+
 # --- commands as such -------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +225,8 @@ def full_payload(world: World, verb: str) -> dict[str, Any]:
         fields["expectedVersion"] = world.rule["version"]
     if verb == "update":
         fields["name"] = "another name"
+    if verb == "rollback":
+        fields["toVersion"] = 1
     if verb == "reject":
         fields["reason"] = "too generous"
     return fields

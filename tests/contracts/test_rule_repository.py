@@ -171,6 +171,8 @@ class TestVersions:
         async with transactions.begin() as tx:
             assert await tx.rules.find_version(rule.id, 1) == first
             assert await tx.rules.find_version(rule.id, 2) == rule.latest
+            assert await tx.rules.versions_of(rule.id) == [rule.latest, first]
+            assert await tx.rules.versions_of(NOBODY) == []
 
     async def test_an_approval_is_added_to_the_version(self, transactions: Transactions) -> None:
         rule = draft()

@@ -78,6 +78,10 @@ class FakeRules:
     async def find_version(self, rule_id: RuleId, number: int) -> RuleVersion | None:
         return self._database.versions.get((rule_id, number))
 
+    async def versions_of(self, rule_id: RuleId) -> list[RuleVersion]:
+        found = [version for (owner, _), version in self._database.versions.items() if owner == rule_id]
+        return sorted(found, key=lambda version: version.number, reverse=True)
+
     async def list_by_criteria(self, criteria: RuleCriteria) -> RulePage:
         found = [rule for rule in self._database.rules.values() if _meets(rule, criteria)]
         key = _SORT_KEYS[criteria.sort_by]

@@ -77,6 +77,11 @@ async def test_a_rule_is_found_by_id_and_by_name(bus: Bus, some_rules: list[dict
         ("list", {"pageOffset": -1}, "VALIDATION_ERROR"),
         ("list", {"status": "SLEEPING"}, "VALIDATION_ERROR"),
         ("list", {"sortBy": "dslContent"}, "VALIDATION_ERROR"),
+        ("versions", {}, "MISSING_PARAMETER"),
+        ("versions", {"ruleId": str(uuid.uuid4())}, "NOT_FOUND"),
+        ("versions", {"ruleId": "beta"}, "VALIDATION_ERROR"),
+        ("history", {"ruleId": str(uuid.uuid4())}, "NOT_FOUND"),
+        ("history", {"ruleId": str(uuid.uuid4()), "pageSize": 0}, "VALIDATION_ERROR"),
         ("ruleset", {"pageSize": 501}, "VALIDATION_ERROR"),
         ("command", {}, "MISSING_PARAMETER"),
         ("command", {"commandId": str(uuid.uuid4())}, "NOT_FOUND"),
@@ -167,6 +172,29 @@ async def test_a_page_ends_at_half_a_mebibyte_and_says_where_the_next_one_begins
     assert len(sizes) > 1
     assert max(sizes) < PAGE_BYTES_MAX + 200, "the envelope included"
     assert sizes[0] > PAGE_BYTES_MAX * 0.95, "and no page ends before it must"
+
+
+async def test_a_rules_versions_and_history_are_told_whole(bus: Bus) -> None:
+    rule = await bus.review_and_activate(await bus.tell("ann", "create", _payload("delta", "MEDIUM", ["vip"])))
+    named = {"ruleId": rule["ruleId"]}
+    await bus.tell("ann", "update", {**named, "expectedVersion": 1, "description": "another"})
+    versions = await bus.ask("versions", **named)
+    assert [(one["version"], one["author"], one["approvedBy"]) for one in versions["items"]] == [
+        (2, "ann", None),
+        (1, "ann", rule["approvedBy"]),
+    ]
+    assert versions["items"][1]["dslContent"] == DSL
+    history = await bus.ask("history", **named)
+    assert [one["eventType"] for one in history["items"]] == [
+        "RuleCreated",
+        "RuleSubmittedForApproval",
+        "RuleApproved",
+        "RuleActivated",
+        "RuleUpdated",
+    ]
+    assert [one.get("revision") for one in history["items"]] == [None, None, None, 1, None]
+    page = await bus.ask("history", **named, pageSize=2, pageOffset=3)
+    assert ([one["eventType"] for one in page["items"]], page["total"]) == (["RuleActivated", "RuleUpdated"], 5)
 
 
 async def test_the_ruleset_is_told_page_by_page(bus: Bus) -> None:

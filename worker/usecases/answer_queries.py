@@ -1,4 +1,4 @@
-"""The queries: get, list, ruleset, command, decision. They change nothing."""
+"""The queries: get, list, versions, history, ruleset, command, decision. They change nothing."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ from domain.identifiers import Actor, CommandId, RuleId
 from domain.ports import DecisionStore, RuleCriteria, StoredDecision, Transactions
 from streams.codec import decode_request
 from streams.messages.commands import ErrorBody
+from streams.messages.events import lifecycle_event
 from streams.messages.queries import (
     PAYLOADS,
     GetCommand,
     GetDecision,
     GetRule,
     GetRuleset,
+    ListHistory,
     ListRules,
+    ListVersions,
     QueryAnswer,
     QueryPayload,
     rule_summary,
     rule_view,
+    version_view,
 )
 
 PAGE_SIZE_MAX: Final = 500
@@ -50,6 +54,8 @@ class QueryResponder:
         self._answers: dict[type[QueryPayload], Callable[[Actor, Any], Awaitable[Any]]] = {
             GetRule: self._get_rule,
             ListRules: self._list_rules,
+            ListVersions: self._list_versions,
+            ListHistory: self._list_history,
             GetRuleset: self._get_ruleset,
             GetCommand: self._get_command,
             GetDecision: self._get_decision,
@@ -101,6 +107,25 @@ class QueryResponder:
         async with self._transactions.begin() as tx:
             page = await tx.rules.list_by_criteria(criteria)
         return _page((rule_summary(rule) for rule in page.items), page.total, query.page_offset)
+
+    async def _list_versions(self, _: Actor, query: ListVersions) -> Any:
+        _require_page(query.page_size, query.page_offset)
+        async with self._transactions.begin() as tx:
+            versions = await tx.rules.versions_of(RuleId.parse(query.rule_id))
+        if not versions:
+            raise NotFoundError("no such rule", ruleId=query.rule_id)
+        chosen = versions[query.page_offset : query.page_offset + query.page_size]
+        return _page((version_view(version) for version in chosen), len(versions), query.page_offset)
+
+    async def _list_history(self, _: Actor, query: ListHistory) -> Any:
+        _require_page(query.page_size, query.page_offset)
+        async with self._transactions.begin() as tx:
+            entries = await tx.history.of_rule(RuleId.parse(query.rule_id))
+        if not entries:
+            raise NotFoundError("no such rule", ruleId=query.rule_id)
+        chosen = entries[query.page_offset : query.page_offset + query.page_size]
+        events = (lifecycle_event(one.event_id, one.event, one.command_id, one.revision) for one in chosen)
+        return _page(events, len(entries), query.page_offset)
 
     async def _get_ruleset(self, _: Actor, query: GetRuleset) -> Any:
         _require_page(query.page_size, query.page_offset)

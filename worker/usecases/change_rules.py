@@ -1,4 +1,4 @@
-"""The commands on rules: create, update, submit, approve, reject, activate, deactivate.
+"""The commands on rules, from create to delete.
 
 Each is a function of the transaction, the payload and who asks when; it changes the aggregate and saves it. What is
 common to all (deciding once, events, the answer) is ``decide_commands``'s part.
@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from domain.decisions.order import require_no_conflict
-from domain.decisions.ruleset import ActiveRule, bind
+from domain.decisions.ruleset import ActiveRule, RulesetState, bind
 from domain.errors import BusinessError, NotFoundError, ValidationError
 from domain.identifiers import Actor, CommandId, RuleId
 from domain.language import compile_rule
@@ -27,7 +27,10 @@ from streams.messages.commands import (
     CommandPayload,
     CreateRule,
     DeactivateRule,
+    DeleteRule,
+    DeprecateRule,
     RejectRule,
+    RollbackRule,
     SubmitRule,
     UpdateRule,
 )
@@ -117,9 +120,7 @@ async def activate_rule(tx: Transaction, payload: ActivateRule, request: Request
     state = await tx.active_rules.lock()
     rule = await _existing(tx, payload.rule_id)
     rule.activate(request.actor, request.now)
-    candidate = ActiveRule(rule.id, rule.version, rule.content)
-    company = await tools.rulesets.snapshot(state, tx.active_rules)
-    require_no_conflict(bind(candidate, candidate.digest, compile_rule), company.rules)
+    await _require_company(tx, state, rule, tools)
     await tx.rules.save(rule)
     return rule
 
@@ -133,6 +134,36 @@ async def deactivate_rule(tx: Transaction, payload: DeactivateRule, request: Req
     return rule
 
 
+async def deprecate_rule(tx: Transaction, payload: DeprecateRule, request: Request, _: Tools) -> Rule:
+    """Retire a rule for good."""
+    await tx.active_rules.lock()
+    rule = await _existing(tx, payload.rule_id)
+    rule.deprecate(request.actor, request.now)
+    await tx.rules.save(rule)
+    return rule
+
+
+async def rollback_rule(tx: Transaction, payload: RollbackRule, request: Request, tools: Tools) -> Rule:
+    """Let an earlier, approved version's content decide again, as a new version."""
+    state = await tx.active_rules.lock()
+    rule = await _existing(tx, payload.rule_id)
+    earlier = await tx.rules.find_version(rule.id, payload.to_version)
+    if earlier is None:
+        raise NotFoundError("no such version", ruleId=payload.rule_id, version=payload.to_version)
+    rule.roll_back(earlier, request.actor, request.now)
+    await _require_company(tx, state, rule, tools)
+    await tx.rules.save(rule)
+    return rule
+
+
+async def delete_rule(tx: Transaction, payload: DeleteRule, request: Request, _: Tools) -> Rule:
+    """Remove a draft that never was active; its name is free again."""
+    rule = await _existing(tx, payload.rule_id)
+    rule.delete(request.actor, request.now)
+    await tx.rules.delete(rule)
+    return rule
+
+
 USE_CASES: Final[dict[type[CommandPayload], UseCase]] = {
     CreateRule: create_rule,
     UpdateRule: update_rule,
@@ -141,7 +172,17 @@ USE_CASES: Final[dict[type[CommandPayload], UseCase]] = {
     RejectRule: reject_rule,
     ActivateRule: activate_rule,
     DeactivateRule: deactivate_rule,
+    DeprecateRule: deprecate_rule,
+    RollbackRule: rollback_rule,
+    DeleteRule: delete_rule,
 }
+
+
+async def _require_company(tx: Transaction, state: RulesetState, rule: Rule, tools: Tools) -> None:
+    """Refuse a version that cannot stand beside the other rules that decide."""
+    candidate = ActiveRule(rule.id, rule.version, rule.content)
+    company = await tools.rulesets.snapshot(state, tx.active_rules)
+    require_no_conflict(bind(candidate, candidate.digest, compile_rule), company.rules)
 
 
 async def _existing(tx: Transaction, text: str) -> Rule:

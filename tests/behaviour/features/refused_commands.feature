@@ -38,6 +38,10 @@ Feature: Commands that are refused
       | reject     | reason          |
       | activate   | ruleId          |
       | deactivate | ruleId          |
+      | deprecate  | ruleId          |
+      | rollback   | ruleId          |
+      | rollback   | toVersion       |
+      | delete     | ruleId          |
 
   Scenario Outline: A field of the wrong kind
     When ann sends the command <verb> with <field> set to <value>
@@ -68,6 +72,9 @@ Feature: Commands that are refused
       | reject     |
       | activate   |
       | deactivate |
+      | deprecate  |
+      | rollback   |
+      | delete     |
 
   Scenario: A verb that is not there
     When ann sends the command promote with the payload:

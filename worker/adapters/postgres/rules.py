@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -79,6 +80,10 @@ class PostgresRules:
             return None
         row = await self._connection.fetchrow(_SQL["find_version"], UUID(rule_id.value), number)
         return None if row is None else _version(row, row["version"], "")
+
+    async def versions_of(self, rule_id: RuleId) -> Sequence[RuleVersion]:
+        rows = await self._connection.fetch(_SQL["versions_of_rule"], UUID(rule_id.value))
+        return [_version(row, row["version"], "") for row in rows]
 
     async def list_by_criteria(self, criteria: RuleCriteria) -> RulePage:
         if any(_NUL in text for text in (criteria.created_by, criteria.name_contains, criteria.tag) if text):

@@ -24,6 +24,14 @@ SELECT version, name, description, dsl_content, priority, tags, effective_from, 
   FROM rule_version
  WHERE rule_id = $1::uuid AND version = $2::integer;
 
+-- name: versions_of_rule
+-- Every version of a rule, the newest first.
+SELECT version, name, description, dsl_content, priority, tags, effective_from, effective_until, author,
+       created_at AS version_created_at, approved_by, approved_at, restored_from
+  FROM rule_version
+ WHERE rule_id = $1::uuid
+ ORDER BY version DESC;
+
 -- name: insert_rule
 -- A new rule, at revision 1.
 INSERT INTO rule (rule_id, revision, status, version, active_version, was_submitted, was_active, name, priority_rank,
