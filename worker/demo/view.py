@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from worker.cli.tables import decision_line
 from worker.demo.follower import Tally
 
 
@@ -26,7 +27,7 @@ class DemoView:
 
     def step(self, text: str) -> None:
         """Say what is done."""
-        self._console.print(Text.assemble(("✓ ", "green"), text))
+        self._console.print(Text.assemble(("✓ ", "green"), text), soft_wrap=True)
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
@@ -59,17 +60,19 @@ class DemoView:
             yield
 
     def end(self, tally: Tally, rules: Sequence[str], summary: str) -> None:
-        """Show the result."""
-        self._console.print(rules_table(tally, rules))
+        """Show one of the decisions, what every rule came to, and the figures."""
         if tally.sample:
-            self._console.print("one of the decisions:")
-            self._console.print(JSON.from_data(msgspec.json.decode(tally.sample)))
+            decision = msgspec.json.decode(tally.sample)
+            self._console.print(Text("one of the decisions:", style="dim"))
+            self._console.print(decision_line(decision), soft_wrap=True)
+            self._console.print(JSON.from_data({key: decision[key] for key in ("output", "effects")}, indent=None))
+        self._console.print(rules_table(tally, rules))
         self._console.print(summary)
 
 
 def rules_table(tally: Tally, rules: Sequence[str]) -> Table:
     """How often each rule's condition held, and how many effects were published."""
-    table = Table("rule", "matched", title=f"{tally.decisions:,} decisions, {tally.matched:,} matched by some rule")
+    table = Table("rule", "matched", title=f"{tally.decisions:,} decisions, {tally.matched:,} matched")
     for name in rules:
         table.add_row(name, f"{tally.by_rule[name]:,}")
     for name, count in sorted(tally.by_effect.items()):
