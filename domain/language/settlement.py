@@ -40,7 +40,7 @@ def settle_condition(source: str, error: Exception, payload: Any, fact: Any, dec
         return None
     except PartFault as fault:
         raise _located(source, fault) from None
-    except (RecursionError, MemoryError):
+    except Exception:  # noqa: BLE001 - as deep or large a fact stops the interpreter too
         raise _unlocated(error) from None
 
 
@@ -86,7 +86,7 @@ def settle_table(source: str, error: Exception, payload: Any, fact: Any, decisio
         return matching_rows(Interpreter(plan.lets, payload, fact, decision), plan.table)
     except PartFault as fault:
         raise _located(source, fault) from None
-    except (RecursionError, MemoryError):
+    except Exception:  # noqa: BLE001 - as deep or large a fact stops the interpreter too
         raise _unlocated(error) from None
 
 
@@ -113,8 +113,8 @@ def action_fault(source: str, branch: str | int, error: Exception, payload: Any,
         return _located(source, PartFault(missing.part, "missing-value", "the value of an action is missing"))
     except PartFault as fault:
         return _located(source, fault)
-    except (RecursionError, MemoryError):
-        pass
+    except Exception:  # noqa: BLE001 - as above
+        return _unlocated(error)
     return _unlocated(error)
 
 

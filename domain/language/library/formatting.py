@@ -39,7 +39,7 @@ class _Text:
         self.left = STRING_CODE_POINTS_MAX
 
     def add(self, text: str) -> None:
-        self.left -= len(text) + 1
+        self.left -= len(text) + 8  # many small parts cost more than a long one
         if self.left < 0:
             raise Exhausted(f"a string grew beyond {STRING_CODE_POINTS_MAX} characters")
         self.parts.append(text)

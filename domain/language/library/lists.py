@@ -108,7 +108,7 @@ def make_range(count: Any) -> list[int]:
     """``lists.range(n)``: 0 to n - 1."""
     if type(count) is not int:
         no_overload("lists.range", count)
-    sized(range(max(count, 0)))
+    sized(range(min(max(count, 0), LIST_ITEMS_MAX + 1)))
     return list(range(count))
 
 

@@ -28,10 +28,11 @@ from expressions import ARITHMETIC, COMPARISONS, FIELDS, FUNCTIONS, LITERALS, ME
 FACT = FactContext("f1", "order.placed")
 STATEMENTS = (
     "on a.b, c.*", "let x =", "when", "then", "else", "set a.b =", "add", "to b", "append", "emit e", "stop",
-    "table first", "table unique", "table collect", "\n|", "|", "-", "..", "_", "&&", "||", "!", "?", ":", "(", ")", "[",
-    "]", "{", "}", ",", ".", "${p}", "//", "\n", ".map(v,", ".all(v,", ".exists(v, w,", "cel.bind(v,", "has(",
+    "table first", "table unique", "table collect", "\n|", "|", "-", "..", "_", "&&", "||", "!", "?", ":", "(", ")",
+    "[", "]", "{", "}", ",", ".", "${p}", "//", "\n", ".map(v,", ".all(v,", ".exists(v, w,", "cel.bind(v,", "has(",
 )  # fmt: skip
-WORDS = (*STATEMENTS, *ARITHMETIC, *COMPARISONS, *FIELDS, *FUNCTIONS, *LITERALS, *(f".{method}" for method in METHODS))
+OPERATORS = (*ARITHMETIC, *COMPARISONS)
+WORDS = (*STATEMENTS, *OPERATORS, *FIELDS, *FUNCTIONS, *LITERALS, *(f".{method}" for method in METHODS))
 FACTS = (
     {},
     {"a": 1, "b": 0, "c": {"d": "a", "e": 2.5, "xs": [1, 2]}, "xs": [1, "a", None], "s": "abc", "m": {"k": True}},

@@ -327,4 +327,4 @@ def test_a_hostile_condition_is_stopped_in_time(source):
     fact = {"a": list(range(50_000)), "s": "x" * 200_000}
     start = time.process_time()
     decide(rule, fact)
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 1
