@@ -12,6 +12,7 @@ from domain.language import macros, tree
 from domain.language.faults import Fault, strict
 from domain.language.library import operators
 from domain.language.library.catalogue import FUNCTIONS, INTERNAL, MACROS, TYPE_NAMES
+from domain.language.library.function import Function
 from domain.language.limits import NESTING_MAX
 from domain.language.plan import (
     Choose,
@@ -72,7 +73,11 @@ class Binding:
 @lru_cache(maxsize=8192)
 def resolve(name: str, method: bool, types: tuple[Type, ...]) -> tuple[bool, Type | None]:
     """Return whether a function has overloads of this form and number, and their joint result; None when none fit."""
-    function = FUNCTIONS[name]
+    return resolve_among(FUNCTIONS[name], method, types)
+
+
+def resolve_among(function: Function, method: bool, types: tuple[Type, ...]) -> tuple[bool, Type | None]:
+    """Return what ``resolve`` does, for a function that need not be one of the language's."""
     known = False
     fitting: list[Type] = []
     for signature in function.signatures:
@@ -110,6 +115,14 @@ class Checker:
         self.loops = 0
         self._reading = False
         self._variables = 0
+
+    # What the expression may use
+
+    functions: Mapping[str, Function] = FUNCTIONS
+
+    def resolve(self, name: str, method: bool, types: tuple[Type, ...]) -> tuple[bool, Type | None]:
+        """Return whether a function has overloads of this form and number, and their joint result."""
+        return resolve(name, method, types)
 
     # Problems
 
@@ -343,8 +356,8 @@ class Checker:
         written: tuple[tree.Node, ...] = (),
     ) -> Part:
         """Check a call of a known function and make it."""
-        function = FUNCTIONS[name]
-        known, result = resolve(name, method, tuple(argument.type for argument in arguments))
+        function = self.functions[name]
+        known, result = self.resolve(name, method, tuple(argument.type for argument in arguments))
         if not known:
             return self._wrong_form(node, name, arguments, method=method)
         if result is None:
@@ -386,7 +399,7 @@ class Checker:
         return self.refuse(node, "no-overload", message, hint)
 
     def _wrong_form(self, node: tree.Node, name: str, arguments: tuple[Part, ...], *, method: bool) -> Part:
-        signatures = FUNCTIONS[name].signatures
+        signatures = self.functions[name].signatures
         same_form = [signature for signature in signatures if signature.method == method]
         if not same_form:
             hint = f"write `{_form(signatures[0])}`"
@@ -411,15 +424,15 @@ class Checker:
                 return macro
             root = self._qualified(node.target)
             name = f"{root}.{node.function}" if root is not None else ""
-            if name in FUNCTIONS:
+            if name in self.functions:
                 return self.apply(node, name, self._arguments(node), written=node.arguments)
             target = self.check(node.target)
             arguments = (target, *self._arguments(node))
-            if node.function not in FUNCTIONS or node.function in INTERNAL:
+            if node.function not in self.functions or node.function in INTERNAL:
                 return self._unknown_function(node, method=True)
             return self.apply(node, node.function, arguments, method=True, written=(node.target, *node.arguments))
         arguments = self._arguments(node)
-        if name not in FUNCTIONS or name in INTERNAL:
+        if name not in self.functions or name in INTERNAL:
             return self._unknown_function(node, method=False)
         return self.apply(node, name, arguments, written=node.arguments)
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.language import tree
-from domain.language.check import Checker
+from domain.language.check import Checker, resolve_among
 from domain.language.emission import Emitter
 from domain.language.evaluation import new_state
 from domain.language.faults import MISSING_ERRORS, Fault
+from domain.language.library.catalogue import FUNCTIONS
+from domain.language.library.function import Function
 from domain.language.outcome import RuleFault
 from domain.language.plan import Part, Select
 from domain.language.problems import InvalidRuleError, Problem
@@ -23,12 +25,25 @@ class _NamesChecker(Checker):
     """Resolves names among declared variables, whose names may be dotted, within a container."""
 
     def __init__(
-        self, positions: Positions, problems: list[Problem], *, lenient: bool, names: Mapping[str, Type], container: str
+        self,
+        positions: Positions,
+        problems: list[Problem],
+        *,
+        lenient: bool,
+        names: Mapping[str, Type],
+        container: str,
+        functions: Mapping[str, Function],
     ) -> None:
         super().__init__(positions, problems, lenient=lenient)
         self.names = names
+        self.declared_functions = functions
+        self.functions = {**FUNCTIONS, **functions}
         steps = container.split(".") if container else []
         self.prefixes = [".".join(steps[:count]) + "." for count in range(len(steps), 0, -1)] + [""]
+
+    def resolve(self, name: str, method: bool, types: tuple[Type, ...]) -> tuple[bool, Type | None]:
+        function = self.declared_functions.get(name)
+        return super().resolve(name, method, types) if function is None else resolve_among(function, method, types)
 
     def _declared(self, name: str, node: tree.Node, *, rooted: bool) -> Part | None:
         for prefix in [""] if rooted else self.prefixes:
@@ -82,9 +97,14 @@ class CompiledExpression:
 
 
 def compile_expression(
-    source: str, names: Mapping[str, Type] | Iterable[str] = (), *, container: str = "", check: bool = True
+    source: str,
+    names: Mapping[str, Type] | Iterable[str] = (),
+    *,
+    container: str = "",
+    check: bool = True,
+    functions: Mapping[str, Function] | None = None,
 ) -> CompiledExpression:
-    """Compile an expression over declared names; raises InvalidRuleError.
+    """Compile an expression over declared names, and functions beside the language's; raises InvalidRuleError.
 
     Without ``check``, wrong names, functions and types are faults when it runs.
     """
@@ -94,7 +114,10 @@ def compile_expression(
     node = parse_expression(source, positions, problems)
     if node is None:
         raise InvalidRuleError(problems or [Problem("empty", "DSL content cannot be empty", 1, 1)])
-    part = _NamesChecker(positions, problems, lenient=not check, names=declared, container=container).check(node)
+    checker = _NamesChecker(
+        positions, problems, lenient=not check, names=declared, container=container, functions=functions or {}
+    )
+    part = checker.check(node)
     if any(problem.severity == "error" for problem in problems):
         raise InvalidRuleError(problems)
     emitter = Emitter()

@@ -31,7 +31,7 @@ class Type:
         return None if self.closed else self.parameters[1]
 
     def __str__(self) -> str:
-        if not self.parameters or all(parameter.kind == "dyn" for parameter in self.parameters):
+        if not self.parameters or all(parameter.kind in {"dyn", "free"} for parameter in self.parameters):
             return self.kind
         return f"{self.kind}<{', '.join(map(str, self.parameters))}>"
 
@@ -51,6 +51,7 @@ INT: Final = Type("int")
 UINT: Final = Type("uint")
 DOUBLE: Final = Type("double")
 NUMBER: Final = Type("number")  # an int, uint or double
+FREE: Final = Type("free")  # of what an empty list or optional holds: it becomes what it is joined with
 STRING: Final = Type("string")
 BYTES: Final = Type("bytes")
 TIMESTAMP: Final = Type("timestamp")
@@ -65,7 +66,7 @@ OPTIONAL: Final = Type("optional", (DYN,))
 
 JSON_KINDS: Final = frozenset({"null", "bool", "int", "uint", "double", "string", "list", "map"})
 NUMBERS: Final = frozenset({"int", "uint", "double"})
-UNKNOWN: Final = frozenset({"dyn", "json"})
+UNKNOWN: Final = frozenset({"dyn", "json", "free"})
 
 
 def list_of(item: Type) -> Type:
@@ -80,7 +81,7 @@ def map_of(key: Type, value: Type) -> Type:
 
 def may_be(actual: Type, kind: str) -> bool:
     """Return whether a value of a static type can turn out to be of a kind."""
-    if actual.kind in {kind, "dyn"} or kind == "dyn":
+    if actual.kind in {kind, "dyn", "free"} or kind == "dyn":
         return True
     if actual.kind == "number":
         return kind in NUMBERS
@@ -102,8 +103,9 @@ def accepts(parameter: Type, actual: Type) -> bool:
 
 def join(types: list[Type]) -> Type:
     """Return the one type of all; json when all are what fact data can be, else dyn."""
+    types = [type_ for type_ in types if type_ != FREE]
     if not types:
-        return DYN
+        return FREE
     first = types[0]
     if all(other == first for other in types):
         return first
@@ -121,7 +123,7 @@ def is_fact_data(type_: Type) -> bool:
         return type_.parameters[0].kind == "string" and is_fact_data(type_.parameters[1])
     if type_.kind == "list":
         return is_fact_data(type_.parameters[0])
-    return type_.kind == "json" or type_.kind in JSON_KINDS
+    return type_.kind in {"json", "free"} or type_.kind in JSON_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ def bind(signature: Signature, arguments: list[Type]) -> Type:
 
     def meet(parameter: Type, actual: Type) -> None:
         if len(parameter.kind) == 1:
-            variables.setdefault(parameter.kind, actual)
+            variables[parameter.kind] = join([variables.get(parameter.kind, FREE), actual])
         elif parameter.kind == actual.kind:
             for one, other in zip(parameter.parameters, actual.parameters, strict=False):
                 meet(one, other)

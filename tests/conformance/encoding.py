@@ -7,6 +7,8 @@ import math
 from typing import Any
 
 from domain.language import parse_timestamp
+from domain.language.faults import Fault
+from domain.language.library.function import Function
 from domain.language.library.times import to_duration
 from domain.language.types import (
     BOOL,
@@ -19,6 +21,7 @@ from domain.language.types import (
     STRING,
     TIMESTAMP,
     UINT,
+    Signature,
     Type,
     list_of,
     map_of,
@@ -133,12 +136,19 @@ def decode_type(encoded: Any) -> Type:
     """Return the static type that an encoded one stands for; what we have no type for is dyn."""
     if isinstance(encoded, str):
         return _TYPES.get(encoded, DYN)
-    ((kind, body),) = encoded.items()
+    kind, body = next(iter(encoded.items()))
     match kind:
         case "list":
             return list_of(decode_type(body))
         case "map":
             return map_of(decode_type(body[0]), decode_type(body[1]))
+        case "abstract":
+            name = "optional" if body == "optional_type" else body
+            return Type(name, tuple(decode_type(part) for part in encoded.get("params", [])))
+        case "type_param":
+            return Type(body)
+        case "type":
+            return Type("type")
     return DYN
 
 
@@ -154,4 +164,27 @@ def encode_type(type_: Type) -> Any:
         return {"type": "dyn"}
     if type_.kind == "optional":
         return {"abstract": "optional_type", "params": [encode_type(part) for part in type_.parameters]}
-    return "dyn" if type_.kind == "json" else type_.kind
+    if type_.kind in {"json", "free", "number"}:
+        return "dyn"
+    if type_.kind in _TYPES or not type_.parameters:
+        return type_.kind
+    return {"abstract": type_.kind, "params": [encode_type(part) for part in type_.parameters]}
+
+
+def decode_function(declared: dict[str, Any]) -> Function:
+    """Return a function that a case declares; it has types and no meaning."""
+    name = declared["function"]
+
+    def call(*_values: Any) -> Any:
+        raise Fault("unbound", f"`{name}` has no implementation")
+
+    signatures = tuple(
+        Signature(
+            name,
+            bool(overload.get("instance")),
+            tuple(decode_type(part) for part in overload.get("params", [])),
+            decode_type(overload["result"]),
+        )
+        for overload in declared["overloads"]
+    )
+    return Function(name, call, signatures)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.language import InvalidRuleError, RuleFault, compile_expression
-from tests.conformance.encoding import decode, decode_type, encode, encode_type, same
+from tests.conformance.encoding import decode, decode_function, decode_type, encode, encode_type, same
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,18 @@ def _problem(case: dict[str, Any]) -> str | None:
     for declared in case.get("type_env", []):
         if "ident" in declared:
             names[declared["ident"]] = decode_type(declared["type"])
+    functions = {
+        declared["function"]: decode_function(declared)
+        for declared in case.get("type_env", [])
+        if "function" in declared
+    }
     try:
         expression = compile_expression(
-            case["expr"], names, container=case.get("container", ""), check=not case.get("disable_check", False)
+            case["expr"],
+            names,
+            container=case.get("container", ""),
+            check=not case.get("disable_check", False),
+            functions=functions,
         )
         if "type" in expect and encode_type(expression.type) != expect["type"]:
             return f"type {encode_type(expression.type)}, not {expect['type']}"

@@ -69,7 +69,7 @@ def as_optional(value: Any) -> OptionalValue:
 
 FUNCTIONS: Final[tuple[Function, ...]] = (
     function("optional.of", of, "optional.of(A) optional<A>"),
-    function("optional.none", none, "optional.none() optional"),
+    function("optional.none", none, "optional.none() optional<free>"),
     function("optional.ofNonZeroValue", of_non_zero, "optional.ofNonZeroValue(A) optional<A>"),
     function("hasValue", has_value, "optional<A>.hasValue() bool"),
     function("value", get_value, "optional<A>.value() A"),
