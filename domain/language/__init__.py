@@ -6,6 +6,7 @@ from domain.language.addition import add_values
 from domain.language.demands import Demand
 from domain.language.explain import Explained, explain_rule
 from domain.language.expression import CompiledExpression, compile_expression
+from domain.language.lints import SetLint, lint_rules
 from domain.language.outcome import AdditionError, FactContext, MergeKind, Outcome, Path, RuleFault, Write
 from domain.language.problems import InvalidRuleError, Problem, render_problem
 from domain.language.rule import CompiledRule, check_rule, compile_rule
@@ -27,6 +28,7 @@ __all__ = [
     "Path",
     "Problem",
     "RuleFault",
+    "SetLint",
     "Timestamp",
     "Write",
     "add_values",
@@ -36,6 +38,7 @@ __all__ = [
     "compile_rule",
     "explain_rule",
     "fill_template",
+    "lint_rules",
     "parse_timestamp",
     "render_problem",
     "timestamp_from_ns",

@@ -39,7 +39,6 @@ from domain.language.types import (
     OPTIONAL,
     STRING,
     TIMESTAMP,
-    TYPE,
     UNKNOWN,
     Signature,
     Type,
@@ -49,6 +48,7 @@ from domain.language.types import (
     list_of,
     map_of,
     may_be,
+    type_named,
     type_of_constant,
 )
 
@@ -183,7 +183,7 @@ class Checker:
             if binding is not None:
                 return Variable(node.span, node.mark, binding.type, binding.tainted, binding.variable)
         if name in TYPE_NAMES:
-            return Const(node.span, node.mark, TYPE, False, TYPE_NAMES[name])
+            return Const(node.span, node.mark, type_named(name), False, TYPE_NAMES[name])
         if name == "payload":
             return self.payload(node)
         if name == "decision":
@@ -268,7 +268,7 @@ class Checker:
         if node.field in {"Timestamp", "Duration", "IP", "CIDR"}:
             name = self._qualified(node)
             if name in TYPE_NAMES:
-                return Const(node.span, node.span, TYPE, False, TYPE_NAMES[name])
+                return Const(node.span, node.span, type_named(name), False, TYPE_NAMES[name])
         return None
 
     def select(self, node: tree.Member, operand: Part) -> Part:
@@ -300,7 +300,7 @@ class Checker:
         return found
 
     def _no_members(self, node: tree.Node, written: tree.Node, operand: Part, message: str) -> Part:
-        if isinstance(operand, Const) and operand.type == TYPE and isinstance(written, tree.Name):
+        if isinstance(operand, Const) and operand.type.kind == "type" and isinstance(written, tree.Name):
             return self.refuse(
                 written,
                 "type-name",
@@ -362,7 +362,7 @@ class Checker:
             return self._wrong_form(node, name, arguments, method=method)
         if result is None:
             for argument, source in zip(arguments, written, strict=False):
-                if isinstance(argument, Const) and argument.type == TYPE and isinstance(source, tree.Name):
+                if isinstance(argument, Const) and argument.type.kind == "type" and isinstance(source, tree.Name):
                     return self._no_members(node, source, argument, "")
             if self.lenient:
                 return self.invoke(node, name, function.call, arguments, DYN)
@@ -499,7 +499,7 @@ class Checker:
             for one, written, other in ((left, node.left, right), (right, node.right, left)):
                 if (
                     isinstance(one, Const)
-                    and one.type == TYPE
+                    and one.type.kind == "type"
                     and isinstance(written, tree.Name)
                     and not may_be(other.type, "type")
                 ):
@@ -516,7 +516,7 @@ class Checker:
         """Tell when a part can't be a bool."""
         if may_be(part.type, "bool") or self.lenient:
             return
-        if isinstance(part, Const) and part.type == TYPE and isinstance(node, tree.Name):
+        if isinstance(part, Const) and part.type.kind == "type" and isinstance(node, tree.Name):
             self._no_members(node, node, part, "")
             return
         self.tell("not-a-bool", f"{message}, and this is {_article(part.type)}", node.span)

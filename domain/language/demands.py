@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from domain.language.plan import Const, Invoke, Logic, Part, PlannedRow, PlannedRule, Select, Variable
+from domain.language.plan import Const, Has, Invoke, Logic, Part, PlannedRow, PlannedRule, Select, Variable, children
 from domain.language.ranges import EVERYTHING, NOTHING, Box, Path, Values, compared_with, equal_to, meet
 
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
@@ -175,3 +175,31 @@ def _scalars(values: Values) -> tuple[Scalar, ...]:
         return ()
     numbers = (low for low, _, _, _ in values.numbers)
     return (*sorted(values.texts), *numbers, *sorted(values.bools), *((None,) if values.null else ()))
+
+
+def reads_of(plan: PlannedRule) -> tuple[tuple[str, ...], ...]:
+    """Return the paths of the fact that a rule reads, each once, the longest of those that begin alike."""
+    found: dict[tuple[str, ...], None] = {}
+    waiting = [part for _, part in plan.lets] + [*plan.tests]
+    waiting += [action.value for branch in plan.branches for action in branch.actions]
+    while waiting:
+        part = waiting.pop()
+        path = path_of(part.operand) if isinstance(part, Has) else path_of(part)
+        if path is not None and path[0] == "payload":
+            steps = (*path[1:], *((part.field,) if isinstance(part, Has) else ()))
+            if steps:
+                found[steps] = None
+        else:
+            waiting.extend(children(part))
+    return tuple(sorted(found))
+
+
+def is_there(path: tuple[str, ...], fact: Any) -> bool:
+    """Return whether a fact has a path; a step into a list is into one of its elements."""
+    for number, step in enumerate(path):
+        if isinstance(fact, list):
+            return any(is_there(path[number:], item) for item in fact)
+        if not isinstance(fact, dict) or step not in fact:
+            return False
+        fact = fact[step]
+    return True

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from domain.language.demands import Impossible, box_of, loose_box_of, path_of, row_box, show_path, values_of
+from domain.language.demands import (
+    Impossible,
+    box_of,
+    is_there,
+    loose_box_of,
+    path_of,
+    reads_of,
+    row_box,
+    show_path,
+    values_of,
+)
 from domain.language.plan import (
     Const,
     Invoke,
@@ -231,9 +241,18 @@ def _is_pointless(low: PlannedRule, high: PlannedRule) -> bool:
     return all(path in inner and inner[path] <= values for path, values in outer.items())
 
 
-def lint_sources(rules: Sequence[tuple[str, int, str]]) -> list[SetLint]:
-    """Lint a set given as name, rank of priority and source; rules that do not check are left out."""
+def lint_rules(rules: Sequence[tuple[str, int, str]], observed: Sequence[Mapping[str, Any]] = ()) -> list[SetLint]:
+    """Lint a set given as name, rank of priority and source; rules that do not check are left out.
+
+    With ``observed`` facts, also ``unobserved-field``: a field that a rule reads and none of them has.
+    """
     from domain.language.planning import plan_rule
 
     planned = [(name, rank, plan_rule(source)[0]) for name, rank, source in rules]
-    return lint_set([LintedRule(name, rank, plan) for name, rank, plan in planned if plan is not None])
+    found = lint_set([LintedRule(name, rank, plan) for name, rank, plan in planned if plan is not None])
+    for name, _, plan in planned:
+        for path in reads_of(plan) if plan is not None and observed else ():
+            if not any(is_there(path, fact) for fact in observed):
+                message = f"no fact of {len(observed)} observed has `{'.'.join(path)}`"
+                found.append(SetLint(name, "", "unobserved-field", message))
+    return found

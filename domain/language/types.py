@@ -31,7 +31,11 @@ class Type:
         return None if self.closed else self.parameters[1]
 
     def __str__(self) -> str:
-        if not self.parameters or all(parameter.kind in {"dyn", "free"} for parameter in self.parameters):
+        if (
+            not self.parameters
+            or self.kind == "type"
+            or all(parameter.kind in {"dyn", "free"} for parameter in self.parameters)
+        ):
             return self.kind
         return f"{self.kind}<{', '.join(map(str, self.parameters))}>"
 
@@ -209,6 +213,17 @@ def bind(signature: Signature, arguments: list[Type]) -> Type:
 
 def _parts(part: Type) -> list[Type]:
     return [part, *(inner for parameter in part.parameters for inner in _parts(parameter))]
+
+
+_NAMED: Final = {
+    "list": LIST, "map": MAP, "null_type": NULL, "optional_type": OPTIONAL, "type": TYPE, "net.IP": Type("ip"),
+    "net.CIDR": Type("cidr"), "google.protobuf.Timestamp": TIMESTAMP, "google.protobuf.Duration": DURATION,
+}  # fmt: skip
+
+
+def type_named(name: str) -> Type:
+    """Return the static type of a type's name, such as ``int``: that of a type, of ints."""
+    return Type("type", (_NAMED.get(name) or Type(name),))
 
 
 def type_of_constant(value: Any) -> Type:

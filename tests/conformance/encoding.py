@@ -161,7 +161,7 @@ def encode_type(type_: Type) -> Any:
     if type_.kind == "map":
         return {"map": [encode_type(part) for part in type_.parameters]}
     if type_.kind == "type":
-        return {"type": "dyn"}
+        return {"type": encode_type(type_.parameters[0]) if type_.parameters else "dyn"}
     if type_.kind == "optional":
         return {"abstract": "optional_type", "params": [encode_type(part) for part in type_.parameters]}
     if type_.kind in {"json", "free", "number"}:

@@ -234,7 +234,7 @@ FUNCTIONS: Final[tuple[Function, ...]] = (
     function("bytes", to_bytes, "bytes(string) bytes", "bytes(bytes) bytes"),
     function("bool", to_bool, "bool(bool) bool", "bool(string) bool"),
     function("dyn", to_dyn, "dyn(A) dyn"),
-    function("type", type_of, "type(A) type"),
+    function("type", type_of, "type(A) type<A>"),
     function(
         "size",
         size,

@@ -284,6 +284,12 @@ HOSTILE = {
 }
 
 
+def test_a_rule_that_would_be_too_much_code_is_refused():
+    source = " && ".join(["a.exists(x, b || c)"] * 2500)
+    (problem,) = check_rule(source)
+    assert (problem.code, problem.hint) == ("too-costly", "split it into several rules")
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_rule_is_refused_or_compiled_in_time(name):
     source = HOSTILE[name]

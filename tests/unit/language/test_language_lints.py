@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.language import check_rule, compile_rule
-from domain.language.lints import SetLint, fact_types_meet, lint_sources
+from domain.language.lints import SetLint, fact_types_meet, lint_rules
 from domain.language.ranges import EVERYTHING, NOTHING, Values, compared_with, equal_to, meet, uncovered
 
 
@@ -84,7 +84,17 @@ RULES = {
 
 def lint(*names, ranks=None):
     ranks = ranks or [2] * len(names)
-    return lint_sources([(name, rank, RULES[name]) for name, rank in zip(names, ranks, strict=True)])
+    return lint_rules([(name, rank, RULES[name]) for name, rank in zip(names, ranks, strict=True)])
+
+
+def test_a_field_that_no_observed_fact_has():
+    source = "when has(customer.tier) && order.items.exists(i, i.prize > 1) && order.items[0].price > 1 && x.y == 1"
+    facts = [{"customer": {}, "order": {"items": [{"price": 1}]}}, {"x": {"y": 1}}]
+    found = lint_rules([("r", 0, source)], facts)
+    assert [(lint.code, lint.message) for lint in found] == [
+        ("unobserved-field", "no fact of 2 observed has `customer.tier`"),
+    ]
+    assert lint_rules([("r", 0, source)]) == []
 
 
 def test_two_rules_of_one_priority_that_set_one_path_and_can_both_match():
@@ -101,13 +111,11 @@ def test_rules_that_do_not_meet_are_left_alone(other):
 def test_a_rule_that_another_makes_pointless():
     higher = "on order.placed when customer.tier == 'VIP' then set discount = 15"
     rules = [("all", 0, higher), ("big", 3, RULES["vip"])]
-    assert [(found.rule, found.other, found.code) for found in lint_sources(rules)] == [
-        ("big", "all", "pointless-rule")
-    ]
+    assert [(found.rule, found.other, found.code) for found in lint_rules(rules)] == [("big", "all", "pointless-rule")]
     narrower = [("all", 0, higher.replace("'VIP'", "'VIP' && order.total > 150")), ("big", 3, RULES["vip"])]
-    assert lint_sources(narrower) == []
+    assert lint_rules(narrower) == []
     more = [("all", 0, higher), ("big", 3, RULES["vip"] + " add 1 to score")]
-    assert lint_sources(more) == []
+    assert lint_rules(more) == []
 
 
 @pytest.mark.parametrize(
