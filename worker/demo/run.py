@@ -97,9 +97,9 @@ async def _main_job(
     if tally.decisions != len(facts) or tally.faults:
         raise DemoError(f"{len(facts)} facts, {tally.decisions} decisions, {tally.faults} faults")
     rate = len(facts) / seconds
-    view.end(
-        tally, names, f"{len(facts):,} facts decided in {seconds:.1f} s, {rate:,.0f} a second, all stored in Postgres"
-    )
+    memory = await _resident_bytes(at.health) / 1_000_000
+    summary = f"{len(facts):,} facts decided in {seconds:.1f} s, {rate:,.0f} a second, all stored in Postgres"
+    view.end(tally, names, f"{summary}; the worker holds {memory:.0f} MB")
     return {
         "facts": len(facts),
         "decisions": tally.decisions,
@@ -205,17 +205,30 @@ async def _until_ruleset(health: str, revision: int) -> None:
 
 async def readiness(health: str) -> dict[str, Any]:
     """Ask a worker's ``/readyz``; an empty answer when it does not answer."""
+    body = await _get(health, "/readyz")
+    answer: dict[str, Any] = msgspec.json.decode(body) if body else {}
+    return answer
+
+
+async def _resident_bytes(health: str) -> int:
+    """Ask a worker's ``/metrics`` how much memory it holds."""
+    for line in (await _get(health, "/metrics")).splitlines():
+        name, _, value = line.partition(b" ")
+        if name == b"process_resident_memory_bytes":
+            return round(float(value))
+    return 0
+
+
+async def _get(health: str, path: str) -> bytes:
     host, _, port = health.removeprefix("http://").partition(":")
     try:
         reader, writer = await asyncio.open_connection(host, int(port))
     except OSError:
-        return {}
+        return b""
     try:
-        writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         await writer.drain()
-        body = (await reader.read()).partition(b"\r\n\r\n")[2]
+        return (await reader.read()).partition(b"\r\n\r\n")[2]
     finally:
         writer.close()
         await writer.wait_closed()
-    answer: dict[str, Any] = msgspec.json.decode(body) if body else {}
-    return answer

@@ -67,7 +67,7 @@ class DemoView:
             self._console.print(decision_line(decision), soft_wrap=True)
             self._console.print(JSON.from_data({key: decision[key] for key in ("output", "effects")}, indent=None))
         self._console.print(rules_table(tally, rules))
-        self._console.print(summary)
+        self._console.print(summary, soft_wrap=True)
 
 
 def rules_table(tally: Tally, rules: Sequence[str]) -> Table:
