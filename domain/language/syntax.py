@@ -329,7 +329,7 @@ def parser() -> Lark:
 
 def parse_expression(source: str, positions: Positions, problems: list[Problem]) -> Node | None:
     """Parse a text that is one expression."""
-    tokens = scan(source, positions, problems)
+    tokens = scan(source, positions, problems, keywords=frozenset())
     if problems:
         return None
     node: Node | None = _parse("expression", tokens, len(source), positions, problems)

@@ -115,7 +115,7 @@ _OPERATORS: Final = {
 _WORDS: Final = {"true": "TRUE", "false": "FALSE", "null": "NULL", "in": "IN"}
 _OPERAND_ENDS: Final = frozenset(
     {"NAME", "FIELD", "TRUE", "FALSE", "NULL", "INT", "UINT", "FLOAT", "STRING", "BYTES", "RPAR", "RSQB", "RBRACE",
-     "PARAMETER"}
+     "PARAMETER", "QUOTED"}
 )  # fmt: skip
 
 
@@ -131,9 +131,12 @@ class LiteralError(ValueError):
 
 
 def scan(  # noqa: PLR0915 - one hot loop
-    source: str, positions: Positions, problems: list[Problem]
+    source: str, positions: Positions, problems: list[Problem], *, keywords: frozenset[str] = KEYWORDS
 ) -> list[Token]:
-    """Return the tokens of a source; what is no token is told to ``problems`` and stays in the list as BAD."""
+    """Return the tokens of a source; what is no token is told to ``problems`` and stays in the list as BAD.
+
+    Of an expression alone, no word is a keyword.
+    """
     tokens: list[Token] = []
     add = tokens.append
     match_at = _SCANNER.match
@@ -163,7 +166,7 @@ def scan(  # noqa: PLR0915 - one hot loop
             word = match.group()
             if previous in {"DOT", "OPTDOT"}:
                 previous = "FIELD"
-            elif word in KEYWORDS:
+            elif word in keywords:
                 previous = word.upper()
                 add(Token(previous, word, offset, end))
                 offset = end
@@ -176,7 +179,7 @@ def scan(  # noqa: PLR0915 - one hot loop
                 continue
             elif word in _WORDS:
                 previous = _WORDS[word]
-            elif word == "to" and previous in _OPERAND_ENDS:
+            elif word == "to" and keywords and previous in _OPERAND_ENDS:
                 previous = "TO"
             else:
                 previous = "NAME"

@@ -2,7 +2,16 @@
 
 import pytest
 
-from domain.language import FactContext, InvalidRuleError, MergeKind, RuleFault, Write, check_rule, compile_rule
+from domain.language import (
+    FactContext,
+    InvalidRuleError,
+    MergeKind,
+    RuleFault,
+    Write,
+    check_rule,
+    compile_expression,
+    compile_rule,
+)
 from domain.language.limits import STEPS_MAX
 
 FACT = FactContext("f1", "order.placed")
@@ -137,6 +146,16 @@ def test_a_let_that_fails_is_not_evaluated_again():
 def test_a_let_shadows_a_field_and_a_macro_variable_shadows_both():
     rule = compile_rule("let a = 1\nwhen a == 1 && payload.a == 2 && [3].exists(a, a == 3)")
     assert rule.evaluate({"a": 2}, FACT, {}) is not None
+
+
+def test_in_an_expression_alone_no_statement_word_is_reserved():
+    expression = compile_expression("set + add.append + to == on", ["set", "add", "to", "on"])
+    assert expression({"set": 1, "add": {"append": 2}, "to": 3, "on": 6}) is True
+
+
+def test_a_path_of_quoted_names():
+    rule = compile_rule("then add payload.`a b` to `c d`.e")
+    assert rule.evaluate({"a b": 1}, FACT, {}).contributions == [(MergeKind.ADD, ("c d", "e"), 1)]
 
 
 def test_keywords_are_free_after_a_dot_and_at_no_word_boundary():
