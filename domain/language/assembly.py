@@ -69,21 +69,22 @@ def assemble(source: str, plan: PlannedRule, written: Written) -> tuple[Evaluate
     functions |= written.functions()
     lets = len(plan.lets)
     if plan.table is not None:
-        return _with_rows(source, functions, written, lets)
+        return _with_rows(source, functions, written, new_state(lets))
     then = _Branch("then", functions["then"], stateful.get("then", False), plan.then is not None and plan.then.stop)
     otherwise = None
     if plan.otherwise is not None:
         otherwise = _Branch("else", functions["otherwise"], stateful["otherwise"], plan.otherwise.stop)
     condition: Condition = functions["condition"] or _always
+    state = new_state(lets)
     if stateful.get("condition", False):
         inner: Callable[..., Any] = condition
 
         def condition(payload: Any, fact: Any, decision: Any) -> Any:
-            return inner(payload, fact, decision, new_state(lets))
+            return inner(payload, fact, decision, state.copy())
 
     if any(stateful.values()):
         test = functions["condition"] if stateful.get("condition", False) else None
-        return _with_state(source, test, condition, then, otherwise, lets), condition
+        return _with_state(source, test, condition, then, otherwise, state), condition
     return _without_state(source, condition, then, otherwise), condition
 
 
@@ -113,10 +114,10 @@ def _with_state(
     condition: Condition,
     then: _Branch,
     otherwise: _Branch | None,
-    lets: int,
+    blank: list[Any],
 ) -> Evaluate:
     def evaluate(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome | None:
-        state = new_state(lets)
+        state = blank.copy()
         try:
             holds = condition(payload, fact, decision) if test is None else test(payload, fact, decision, state)
         except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
@@ -143,16 +144,16 @@ def _always(_payload: Any, _fact: Any, _decision: Any) -> bool:
 
 
 def _with_rows(
-    source: str, functions: dict[str, Callable[..., Any]], written: Written, lets: int
+    source: str, functions: dict[str, Callable[..., Any]], written: Written, blank: list[Any]
 ) -> tuple[Evaluate, Condition]:
     matching = functions["rows"]
     made = written.outputs
 
     def matches(payload: Any, fact: Any, decision: Any) -> bool:
-        return bool(matching(payload, fact, decision, new_state(lets)))
+        return bool(matching(payload, fact, decision, blank.copy()))
 
     def evaluate(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome | None:
-        state = new_state(lets)
+        state = blank.copy()
         try:
             rows = matching(payload, fact, decision, state)
         except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault

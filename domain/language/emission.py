@@ -43,7 +43,7 @@ from domain.language.plan import (
     children,
     spine,
 )
-from domain.language.values import NONE, OptionalValue, Uint
+from domain.language.values import INT_MAX, NONE, OptionalValue, Uint
 
 _TEXT_MAX: Final = 200  # an operand longer than this becomes a statement of its own, so that nesting stays shallow
 _INLINE_ITEMS_MAX: Final = 8
@@ -330,7 +330,11 @@ class Emitter:
             text = self.value(side)
             if side.type.kind == "json":
                 name = self._temporary()
-                checks.append(f"(type({name} := {text}) is float)")
+                check = f"type({name} := {text}) is float"
+                if side is right and checks and part.name == "*":
+                    # A price times a count is common; above the ints it is a uint, which is not mixed.
+                    check += f" or type({name}) is int and {name} <= {INT_MAX}"
+                checks.append(f"({check})")
                 text = name
             elif not isinstance(side, Const):
                 name = self._temporary()

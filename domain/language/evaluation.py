@@ -79,7 +79,9 @@ def elements(source: Any, state: list[Any]) -> list[Any]:
         if type(source) not in _MAPS:
             no_overload("a macro", source)
         source = list(keys_of(source))
-    charge(state, len(source) + 1)
+    left = state[0] = state[0] - len(source) - 1
+    if left < 0:
+        charge(state, 0)
     return source  # type: ignore[no-any-return]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from decimal import Decimal
 from functools import reduce
@@ -33,18 +32,26 @@ def _list(operation: str, *values: Any) -> None:
             no_overload(operation, *values)
 
 
+_SUMMED: Final = frozenset({int, Uint, float, Duration, Decimal, Money})
+
+
 def total(items: Any) -> Any:
     """``list.sum()``: 0 for an empty list."""
     _list("sum", items)
-    kinds = set(map(type, items))
     # In order and plainly: Python's own sum() is not the same in all versions for doubles.
-    if kinds <= {int, float} and not (int in kinds and any(type(item) is int and item > INT_MAX for item in items)):
-        result = reduce(operator.add, items, 0)
-        if type(result) is int:
-            return whole(result, "sum")
-        return result
-    if kinds & {str, list, bytes, Timestamp}:
-        no_overload("sum", items[0])
+    result: int | float = 0
+    for item in items:
+        if type(item) is float or (type(item) is int and item <= INT_MAX):
+            result += item
+        else:
+            return _other_total(items)
+    return whole(result, "sum") if type(result) is int else result
+
+
+def _other_total(items: list[Any]) -> Any:
+    for item in items:
+        if type(item) not in _SUMMED:
+            no_overload("sum", item)
     return reduce(add, items)
 
 

@@ -41,6 +41,10 @@ def value(source, **bindings):
         ("[duration('1h'), duration('30m')].sum() == duration('90m')", True),
         ("[decimal('0.10'), decimal('0.20')].sum() == decimal('0.30')", True),
         ("string([money('1.10', 'EUR'), money('2.20', 'EUR')].sum())", "3.30 EUR"),
+        ("string([money('1.10', 'EUR')].sum())", "1.10 EUR"),
+        ("[1u].sum() == 1u", True),
+        ("[dyn(null)].sum()", RuleFault),
+        ("[dyn(1), dyn('a')].sum()", RuleFault),
         ("[duration('1h'), duration('30m')].avg() == duration('45m')", True),
         # lists and sets
         ("[1, 2, 3, 4].slice(1, 3)", [2, 3]),
