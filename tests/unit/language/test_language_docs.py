@@ -1,5 +1,6 @@
 """The page about the language: every example on it is true, and every function is on it."""
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -119,3 +120,13 @@ def test_the_limits_on_the_page_are_the_limits():
         limits.LIST_ITEMS_MAX,
     ):
         assert re.search(rf"(?<![\d,]){limit:,}(?![\d,])", TEXT.partition("## Limits")[2])
+
+
+def test_every_fault_and_warning_code_is_on_the_page():
+    package = Path(inspect.getfile(limits)).parent
+    text = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    codes = set(re.findall(r"[^P]Fault\(\s*\"([a-z-]+)\"", text)) - {"error", "unbound"}
+    codes |= set(re.findall(r"positions\.warning\(\s*\"([a-z-]+)\"", text))
+    assert len(codes) > 15
+    told = TEXT.partition("## Codes")[2]
+    assert [code for code in sorted(codes) if f"`{code}`" not in told] == []
