@@ -10,7 +10,7 @@ from domain.language.emission import Emitter
 from domain.language.evaluation import new_state
 from domain.language.outcome import Contribution, Effect, FactContext, MergeKind, Outcome
 from domain.language.plan import Const, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule
-from domain.language.settlement import action_fault, check_action, settle_condition, settle_table
+from domain.language.settlement import check_action, settle_actions, settle_condition, settle_table
 
 Evaluate = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome | None]
 Condition = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], bool | None]
@@ -102,7 +102,7 @@ def _without_state(source: str, condition: Condition, then: _Branch, otherwise: 
         try:
             contributions, effects = branch.actions(payload, fact, decision)
         except Exception as error:  # noqa: BLE001 - as above
-            raise action_fault(source, branch.name, error, payload, fact, decision) from None
+            contributions, effects = settle_actions(source, branch.name, error, payload, fact, decision)
         return Outcome(branch.name, contributions, effects, branch.stop, None)
 
     return evaluate
@@ -133,7 +133,7 @@ def _with_state(
             else:
                 contributions, effects = branch.actions(payload, fact, decision)
         except Exception as error:  # noqa: BLE001 - as above
-            raise action_fault(source, branch.name, error, payload, fact, decision) from None
+            contributions, effects = settle_actions(source, branch.name, error, payload, fact, decision)
         return Outcome(branch.name, contributions, effects, branch.stop, None)
 
     return evaluate
@@ -170,7 +170,7 @@ def _with_rows(
                 try:
                     constants = functions[name](*arguments)
                 except Exception as error:  # noqa: BLE001 - as above
-                    raise action_fault(source, number, error, payload, fact, decision) from None
+                    constants = settle_actions(source, number, error, payload, fact, decision)
             contributions += constants[0]
             effects += constants[1]
         return Outcome("then", contributions, effects, False, rows)

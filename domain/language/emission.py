@@ -15,12 +15,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from domain.language import evaluation, faults
 from domain.language.faults import strict
 from domain.language.library import operators
-from domain.language.library.catalogue import FUNCTIONS
 from domain.language.limits import CODE_CHARACTERS_MAX
-from domain.language.outcome import MergeKind
+from domain.language.native import COMPARISONS, OperatorWriter, is_plain
 from domain.language.plan import (
     Bind,
     Choose,
@@ -43,50 +41,19 @@ from domain.language.plan import (
     children,
     spine,
 )
-from domain.language.values import INT_MAX, NONE, OptionalValue, Uint
+from domain.language.reach import GLOBALS, NAMES
 
 _TEXT_MAX: Final = 200  # an operand longer than this becomes a statement of its own, so that nesting stays shallow
-_INLINE_ITEMS_MAX: Final = 8
 _CHAIN_MAX: Final = 20  # links of a chain of operators that are written in one expression
 _BLOCKS_MAX: Final = 10  # nested blocks before the rest moves to a function of its own; CPython allows 20
 _INLINE_BRANCHES_MAX: Final = 4
-_COMPARISONS: Final = frozenset({"<", "<=", ">", ">="})
-_NUMBERS: Final = frozenset({"int", "uint", "double"})
-_NATIVE: Final = frozenset({"string", "bool", "bytes", "timestamp", "duration"})
-
-
-def _globals() -> tuple[dict[str, Any], dict[Callable[..., Any], str]]:
-    """Return all that compiled code can reach beside its arguments, and the names of the functions there."""
-    table: dict[str, Any] = {
-        "__builtins__": {},
-        "type": type, "len": len, "list": list, "str": str, "float": float, "int": int, "dict": dict,
-        "note": faults.note, "fail": faults.fail, "ended": faults.ended, "ABSENT": faults.MISSING_ERRORS,
-        "OptionalValue": OptionalValue, "NONE": NONE, "SET": MergeKind.SET, "ADD": MergeKind.ADD,
-        "APPEND": MergeKind.APPEND,
-    }  # fmt: skip
-    for name in evaluation.__all__:
-        table[name] = getattr(evaluation, name)
-    for name in ("elements", "pairs", "opened", "unfolded", "unfolded_entry", "flat_entries"):
-        table[f"{name}_strictly"] = strict(table[name])
-    names: dict[Callable[..., Any], str] = {}
-    calls = [function.call for function in FUNCTIONS.values()]
-    calls += [operators.select, operators.optional_select, operators.optional_index]
-    for number, call in enumerate(dict.fromkeys(calls)):
-        word = "".join(sign if sign.isalnum() else "_" for sign in call.__name__)
-        for prefix, item in (("f", call), ("g", strict(call))):
-            names[item] = f"{prefix}{number}_{word}"
-            table[names[item]] = item
-    return table, names
-
-
-GLOBALS, _NAMES = _globals()
 
 
 class TooCostlyError(Exception):
     """The rule would become more code than a rule may."""
 
 
-class Emitter:
+class Emitter(OperatorWriter):
     """Writes the functions of one rule."""
 
     def __init__(self, lets: tuple[tuple[str, Part], ...] = ()) -> None:
@@ -159,7 +126,7 @@ class Emitter:
         return name
 
     def _callable(self, call: Callable[..., Any]) -> str:
-        return _NAMES.get(call) or self._constant(call)
+        return NAMES.get(call) or self._constant(call)
 
     def source(self, results: list[str]) -> str:
         """Return the module's text: a function ``make`` that takes the constants and returns the named functions."""
@@ -282,7 +249,7 @@ class Emitter:
             text = self._equality(name, *arguments)
             if text is not None:
                 return text
-        elif name in _COMPARISONS:
+        elif name in COMPARISONS:
             text = self._comparison(name, *arguments)
             if text is not None:
                 return text
@@ -313,44 +280,6 @@ class Emitter:
             written = f"*spend(s, {written})"
         return f"{self._callable(part.call)}({written})"
 
-    def _arithmetic(self, part: Invoke) -> str | None:
-        """Return arithmetic with Python's own operator where it is of doubles, with the function for all else."""
-        left, right = part.arguments
-        kinds = left.type.kind, right.type.kind
-        if not set(kinds) <= {"double", "json", "int"} or kinds == ("int", "int"):
-            return None
-        if part.name == "/" and not (isinstance(right, Const) and right.value):
-            return None
-        if "int" in kinds and not any(isinstance(side, Const) for side in (left, right)):
-            return None
-        operands: list[str] = []
-        checks: list[str] = []
-        names: list[str] = []
-        for side in (left, right):
-            text = self.value(side)
-            if side.type.kind == "json":
-                name = self._temporary()
-                check = f"type({name} := {text}) is float"
-                if side is right and checks and part.name == "*":
-                    # A price times a count is common; above the ints it is a uint, which is not mixed.
-                    check += f" or type({name}) is int and {name} <= {INT_MAX}"
-                checks.append(f"({check})")
-                text = name
-            elif not isinstance(side, Const):
-                name = self._temporary()
-                self._write(f"{name} = {text}")
-                text = name
-            operands.append(text)
-            names.append(text)
-        quick = f"{operands[0]} {part.name} {operands[1]}"
-        if not checks:
-            return f"({quick})"
-        arguments = ", ".join(names)
-        if part.metered:
-            self.uses_state = True
-            arguments = f"*spend(s, {arguments})"
-        return f"({quick} if {' & '.join(checks)} else {self._callable(part.call)}({arguments}))"
-
     def _shortened(self, part: Invoke) -> Invoke:
         """Write the lower links of a long chain of operators as statements, from the bottom, without recursion."""
         chain = spine(part)
@@ -366,82 +295,8 @@ class Emitter:
         assert isinstance(below, Invoke)
         return below
 
-    def _equality(self, name: str, left: Part, right: Part) -> str | None:
-        if isinstance(left, Const) and not isinstance(right, Const):
-            left, right = right, left
-        if isinstance(right, Const):
-            value = right.value
-            kind = type(value)
-            if value is None or kind is bool:
-                return f"({self._named(left)} {'is' if name == '==' else 'is not'} {value!r})"
-            if kind is str:
-                return f"({self.value(left)} {name} {value!r})"
-            if _is_safe_number(value):
-                return self._equals_number(name, left, value)
-        kinds = {left.type.kind, right.type.kind}
-        if len(kinds) == 1 and kinds <= _NUMBERS | _NATIVE:
-            return f"({self.value(left)} {name} {self.value(right)})"
-        return None
-
-    def _membership(self, subject: Part, items: list[Any]) -> str | None:
-        """Return ``x in [constants]`` by Python's own, where it is the language's: strings, and numbers but 0 and 1."""
-        if items and all(type(item) is str for item in items):
-            if len(items) <= _INLINE_ITEMS_MAX:
-                return f"({self.value(subject)} in ({', '.join(map(repr, items))},))"
-            name = self._temporary()
-            return f"(type({name} := {self.value(subject)}) is str and {name} in {self._constant(frozenset(items))})"
-        if subject.type.kind not in {"json", "int", "double"} or not items or len(items) > _INLINE_ITEMS_MAX:
-            return None
-        if all(_is_safe_number(item) and item not in {0, 1} for item in items):
-            numbers = ", ".join(repr(int(item)) if type(item) is Uint else repr(item) for item in items)
-            return f"({self.value(subject)} in ({numbers},))"
-        return None
-
-    def _named(self, part: Part) -> str:
-        """Return the text of an expression that is no literal, as Python warns of identity with one."""
-        text = self.value(part)
-        if text[0] not in "0123456789'\"" and text[:2] not in {"(-", "b'", 'b"'}:
-            return text
-        name = self._temporary()
-        self._write(f"{name} = {text}")
-        return name
-
-    def _equals_number(self, name: str, left: Part, value: Any) -> str | None:
-        kind = left.type.kind
-        number = repr(int(value) if type(value) is Uint else value)
-        if kind in _NUMBERS or (kind == "json" and value not in {0, 1}):
-            return f"({self.value(left)} {name} {number})"
-        if kind == "json":
-            held = self._temporary()
-            twin = "True" if value == 1 else "False"
-            text = f"(({held} := {self.value(left)}) == {number} and {held} is not {twin})"
-            return text if name == "==" else f"(not {text})"
-        return None
-
-    def _comparison(self, name: str, left: Part, right: Part) -> str | None:
-        kinds = left.type.kind, right.type.kind
-        if kinds[0] == kinds[1] and kinds[0] in {"timestamp", "duration"}:
-            return f"({self.value(left)}.ns {name} {self.value(right)}.ns)"
-        safe = any(isinstance(part, Const) and _is_safe_number(part.value) for part in (left, right))
-        if (
-            (set(kinds) <= _NUMBERS and (safe or kinds[0] == kinds[1]))
-            or (kinds[0] == kinds[1] and kinds[0] in _NATIVE)
-            or set(kinds) == {"json", "string"}
-        ):
-            return f"({self.value(left)} {name} {self.value(right)})"
-        if not safe:
-            return None
-        held = self._temporary()
-        if kinds[0] == "json" and kinds[1] in _NUMBERS:
-            subject, compared = self.value(left), f"{held} {name} {self.value(right)}"
-        elif kinds[1] == "json" and kinds[0] in _NUMBERS:
-            subject, compared = self.value(right), f"{self.value(left)} {name} {held}"
-        else:
-            return None
-        return f"({compared} if ({held} := {subject}) is not True and {held} is not False else not_a_number({held}))"
-
     def _logic(self, part: Logic) -> str:
-        if _is_plain(part):
+        if is_plain(part):
             word = " or " if part.operator == "||" else " and "
             return f"({word.join(map(self.value, part.items))})"
         if self._blocks >= _BLOCKS_MAX:
@@ -633,7 +488,7 @@ class Emitter:
         self.uses_state = False
 
         def write() -> None:
-            if isinstance(part, Logic) and not _is_plain(part):
+            if isinstance(part, Logic) and not is_plain(part):
                 self._write_logic(part)
                 return
             with self._block("try:", nests=True):
@@ -752,50 +607,6 @@ class Emitter:
 
         self.function(name, None, write)
         return self.uses_state
-
-
-def _is_plain(part: Logic) -> bool:
-    """Return whether every item of a chain fails on the same values, so that none can absorb what another does.
-
-    That is so where all compare one path with constants, by equality, or in order with constants of one kind: ranges,
-    and alternatives of one value.
-    """
-    subject: Part | None = None
-    kinds: set[str] = set()
-    for item in part.items:
-        if not isinstance(item, Invoke) or len(item.arguments) != 2:
-            return False
-        left, right = item.arguments
-        if isinstance(left, Const):
-            left, right = right, left
-        if not isinstance(right, Const) or not _same_path(subject or left, left):
-            return False
-        subject = left
-        value = right.value
-        if item.name in {"==", "!="}:
-            kinds.add("==")
-            if not (value is None or type(value) in {str, bool} or _is_safe_number(value)):
-                return False
-        elif item.name in _COMPARISONS:
-            kinds.add("string" if type(value) is str else "number")
-            if not (type(value) is str or _is_safe_number(value)):
-                return False
-        else:
-            return False
-    return len(kinds) == 1 and subject is not None and subject.type.kind in {"json", "string", *_NUMBERS}
-
-
-def _same_path(one: Part, other: Part) -> bool:
-    while isinstance(one, Select) and isinstance(other, Select):
-        if one.field != other.field or one.optional or other.optional:
-            return False
-        one, other = one.operand, other.operand
-    return isinstance(one, Variable) and isinstance(other, Variable) and one.name == other.name
-
-
-def _is_safe_number(value: Any) -> bool:
-    """Return whether Python compares a constant with any number as the language does: all but the edge of 64 bits."""
-    return type(value) in {int, Uint, float} and -(2**62) < value < 2**62
 
 
 def _plain(part: Part) -> bool:

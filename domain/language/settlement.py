@@ -14,7 +14,7 @@ from typing import Any
 from domain.language.evaluation import effect_map, output, term
 from domain.language.faults import MISSING_ERRORS, Exhausted, Fault
 from domain.language.interpretation import Interpreter, Missing, PartFault
-from domain.language.outcome import RuleFault
+from domain.language.outcome import Contribution, Effect, MergeKind, RuleFault
 from domain.language.plan import Part, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule, PlannedTable
 from domain.language.planning import plan_rule
 from domain.language.tokens import Positions
@@ -90,32 +90,45 @@ def settle_table(source: str, error: Exception, payload: Any, fact: Any, decisio
         raise _unlocated(error) from None
 
 
-def action_fault(source: str, branch: str | int, error: Exception, payload: Any, fact: Any, decision: Any) -> RuleFault:
-    """Return the fault of the first failing action of ``then``, ``else`` or a table's row, with its position."""
+def settle_actions(
+    source: str, branch: str | int, error: Exception, payload: Any, fact: Any, decision: Any
+) -> tuple[list[Contribution], list[Effect]]:
+    """Return what the actions of ``then``, ``else`` or a row come to; raises the RuleFault of the first that fails.
+
+    They may come to values after all: a fault that compiled code met can be beside something missing, which wins and
+    which ``has`` and the like absorb.
+    """
     plan = planned(source)
+    actions = _branch(plan, branch).actions
     if isinstance(error, Exhausted):
-        actions = _branch(plan, branch).actions
-        return _located(source, PartFault(actions[0].value, error.code, error.message))
+        raise _located(source, PartFault(actions[0].value, error.code, error.message)) from None
     interpreter = Interpreter(plan.lets, payload, fact, decision)
+    contributions: list[Contribution] = []
+    effects: list[Effect] = []
     try:
         # What decides that the branch runs comes first, as its steps count too.
         if plan.condition is not None:
             interpreter.test(plan.condition)
         if plan.table is not None:
             matching_rows(interpreter, plan.table)
-        for action in _branch(plan, branch).actions:
+        for action in actions:
             value = interpreter.value(action.value)
             try:
                 check_action(action, value)
             except Fault as fault:
-                return _located(source, PartFault(action.value, fault.code, fault.message))
+                raise PartFault(action.value, fault.code, fault.message) from None
+            if isinstance(action, PlannedEffect):
+                effects.append((action.name, value))
+            else:
+                contributions.append((MergeKind(action.kind), action.path, value))
     except Missing as missing:
-        return _located(source, PartFault(missing.part, "missing-value", "the value of an action is missing"))
+        absent = PartFault(missing.part, "missing-value", "the value of an action is missing")
+        raise _located(source, absent) from None
     except PartFault as fault:
-        return _located(source, fault)
-    except Exception:  # noqa: BLE001 - as above
-        return _unlocated(error)
-    return _unlocated(error)
+        raise _located(source, fault) from None
+    except Exception:  # noqa: BLE001 - as deep or large a fact stops the interpreter too
+        raise _unlocated(error) from None
+    return contributions, effects
 
 
 def _branch(plan: PlannedRule, name: str | int) -> PlannedBranch:
