@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import asyncpg
@@ -72,10 +71,5 @@ def test_the_servers_say_what_they_are(servers: Servers) -> None:
     assert (servers.stack is not None) == (servers.kind == "embedded")
 
 
-def test_a_fresh_database_is_cheap(make_database: Callable[[], str]) -> None:
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        make_database()
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 1.0  # about 0.05 on a quiet machine; the bound only catches a lost order of magnitude
+def test_each_database_is_a_fresh_one(make_database: Callable[[], str]) -> None:
+    assert len({make_database() for _ in range(5)}) == 5

