@@ -54,6 +54,10 @@ class GetRuleset(QueryPayload, frozen=True):
     page_offset: int = 0
 
 
+class ValidateDsl(QueryPayload, frozen=True):
+    dsl_content: str
+
+
 class GetCommand(QueryPayload, frozen=True):
     command_id: str
 
@@ -71,6 +75,7 @@ PAYLOADS: Final[dict[str, type[QueryPayload]]] = {
     "versions": ListVersions,
     "history": ListHistory,
     "ruleset": GetRuleset,
+    "validate": ValidateDsl,
     "command": GetCommand,
     "decision": GetDecision,
 }

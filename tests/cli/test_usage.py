@@ -20,6 +20,7 @@ COMMANDS = [
     "demo",
     "worker",
     "eval",
+    "lint",
     "migrate",
     "migrate up",
     "migrate down",

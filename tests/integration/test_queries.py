@@ -77,6 +77,8 @@ async def test_a_rule_is_found_by_id_and_by_name(bus: Bus, some_rules: list[dict
         ("list", {"pageOffset": -1}, "VALIDATION_ERROR"),
         ("list", {"status": "SLEEPING"}, "VALIDATION_ERROR"),
         ("list", {"sortBy": "dslContent"}, "VALIDATION_ERROR"),
+        ("validate", {}, "MISSING_PARAMETER"),
+        ("validate", {"dslContent": 7}, "VALIDATION_ERROR"),
         ("versions", {}, "MISSING_PARAMETER"),
         ("versions", {"ruleId": str(uuid.uuid4())}, "NOT_FOUND"),
         ("versions", {"ruleId": "beta"}, "VALIDATION_ERROR"),
@@ -172,6 +174,19 @@ async def test_a_page_ends_at_half_a_mebibyte_and_says_where_the_next_one_begins
     assert len(sizes) > 1
     assert max(sizes) < PAGE_BYTES_MAX + 200, "the envelope included"
     assert sizes[0] > PAGE_BYTES_MAX * 0.95, "and no page ends before it must"
+
+
+async def test_a_text_is_validated_without_a_rule(bus: Bus) -> None:
+    assert await bus.ask("validate", dslContent=DSL) == {"problems": []}
+    (problem,) = (await bus.ask("validate", dslContent="when sizeof(items) > 3\nthen set a = 1"))["problems"]
+    assert (problem["code"], problem["severity"], problem["line"], problem["column"]) == (
+        "unknown-function",
+        "error",
+        1,
+        6,
+    )
+    assert problem["hint"] == "did you mean `size`?"
+    assert (await bus.ask("list"))["total"] == 0
 
 
 async def test_a_rules_versions_and_history_are_told_whole(bus: Bus) -> None:

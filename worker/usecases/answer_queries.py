@@ -1,7 +1,8 @@
-"""The queries: get, list, versions, history, ruleset, command, decision. They change nothing."""
+"""The queries: get, list, versions, history, ruleset, validate, command, decision. They change nothing."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from domain.errors import (
     ValidationError,
 )
 from domain.identifiers import Actor, CommandId, RuleId
+from domain.language import check_rule
 from domain.ports import DecisionStore, RuleCriteria, StoredDecision, Transactions
 from streams.codec import decode_request
 from streams.messages.commands import ErrorBody
@@ -32,6 +34,7 @@ from streams.messages.queries import (
     ListVersions,
     QueryAnswer,
     QueryPayload,
+    ValidateDsl,
     rule_summary,
     rule_view,
     version_view,
@@ -57,6 +60,7 @@ class QueryResponder:
             ListVersions: self._list_versions,
             ListHistory: self._list_history,
             GetRuleset: self._get_ruleset,
+            ValidateDsl: self._validate,
             GetCommand: self._get_command,
             GetDecision: self._get_decision,
         }
@@ -146,6 +150,10 @@ class QueryResponder:
         )
         page = _page(items, len(members), query.page_offset)
         return {"revision": state.revision, "digest": state.digest.hex(), **page}
+
+    async def _validate(self, _: Actor, query: ValidateDsl) -> Any:
+        problems = await asyncio.to_thread(check_rule, query.dsl_content)
+        return {"problems": [problem.to_json() for problem in problems]}
 
     async def _get_command(self, actor: Actor, query: GetCommand) -> Any:
         async with self._transactions.begin() as tx:
