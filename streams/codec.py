@@ -12,6 +12,8 @@ from domain.errors import InvalidRequestError, MissingParameterError, Validation
 
 REQUEST_BYTES_MAX: Final = 1024 * 1024
 DEPTH_MAX: Final = 64
+# How much of a sender's own text an error repeats.
+_ECHO_MAX: Final = 200
 
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>.+)`")
@@ -72,9 +74,11 @@ def _problem(text: str) -> Exception:
     if found := _MISSING.match(text):
         return MissingParameterError(f"{found['field']} is required", field=found["field"])
     if found := _UNKNOWN.match(text):
-        return InvalidRequestError(f"unknown field {found['field']}", field=found["field"])
+        name = found["field"][:_ECHO_MAX]
+        return InvalidRequestError(f"unknown field {name}", field=name)
     if place is None:
         return InvalidRequestError("the payload is not a JSON object")
-    field = place["place"]
+    field = place["place"][:_ECHO_MAX]
+    message = message[:_ECHO_MAX]
     problem: dict[str, Any] = {"code": "wrong-type", "field": field, "message": message, "hint": None}
     return ValidationError(f"{field}: {message}", problems=[problem])

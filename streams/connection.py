@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import nats
@@ -21,7 +22,19 @@ class LenientClient(Client):
 
     The server stores messages on such subjects and nats-py fails to decode them in its read loop, which ends the
     connection, and the next one at the next delivery: one publisher could keep every worker from its facts.
+
+    ``on_closed`` is called first of all when the connection is closed for good: by us, or by the server (nats-py does
+    not come back from an authorization error).
     """
+
+    def __init__(self, on_closed: Callable[[], None] | None = None) -> None:
+        super().__init__()
+        self._on_closed = on_closed
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002  # nats-py's signature
+        if status == Client.CLOSED and self._on_closed is not None:
+            self._on_closed()
+        await super()._close(status, do_cbs)
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
@@ -36,12 +49,19 @@ class LenientClient(Client):
         )
 
 
-async def connect(url: str, name: str, *, timeout_s: float = 5.0, is_patient: bool = True) -> Client:
+async def connect(
+    url: str,
+    name: str,
+    *,
+    timeout_s: float = 5.0,
+    is_patient: bool = True,
+    on_closed: Callable[[], None] | None = None,
+) -> Client:
     """Connect to NATS within ``timeout_s``; afterwards a patient client reconnects for ever by itself.
 
     Raises UnavailableError with the server's address (never its password) when it does not answer in time.
     """
-    client = LenientClient()
+    client = LenientClient(on_closed)
     errors = _Errors(name)
     try:
         async with asyncio.timeout(timeout_s):  # nats-py's patience would begin with the first connect

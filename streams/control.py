@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 import structlog
@@ -17,6 +17,7 @@ from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.message import NatsMessage
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
@@ -30,6 +31,7 @@ from streams.settling import HANDLED, Poison, Retry, Settlement, settle
 _COMMANDS_AT_ONCE: Final = 32
 _QUERIES_AT_ONCE: Final = 32
 _RETRY_S: Final = 2.0
+_DEFECT_RETRY_S: Final = 30.0
 _PUBLISH_TIMEOUT_S: Final = 5.0
 _CONNECT_TIMEOUT_S: Final = 10.0
 _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
@@ -92,15 +94,19 @@ class ControlPlane:
         queries: QueryPort,
         dead_letters: DeadLetterPort,
         on_event: Callable[[], None],
+        on_closed: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._commands = commands
         self._queries = queries
         self._dead_letters = dead_letters
         self._on_event = on_event
+        self._on_closed = on_closed
+        self._stopping = asyncio.Event()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._broker = _Broker(
             url.split(","),
+            on_closed=self._closed,
             apply_types=False,
             logger=None,
             name="rulestream-control",
@@ -127,7 +133,19 @@ class ControlPlane:
 
     async def stop(self) -> None:
         """Take nothing more, finish what was taken, and leave."""
-        await self._broker.stop()
+        self._stopping.set()
+        try:
+            await self._broker.stop()
+        except NatsError:  # the connection is gone, and FastStream leaves its subscribers' queues open then
+            for subscriber in self._broker.subscribers:
+                for queue in ("send_stream", "receive_stream"):
+                    if (stream := getattr(subscriber, queue, None)) is not None:
+                        stream.close()
+
+    def _closed(self) -> None:
+        for subscriber in self._broker.subscribers:
+            subscriber.running = False  # FastStream's pull would go round on a closed connection without a pause
+        self._on_closed()
 
     async def ping(self) -> bool:
         """Say whether the connection stands."""
@@ -181,7 +199,9 @@ class ControlPlane:
                 subjects.COMMANDS,
                 stream=JStream(self._settings.commands_stream, declare=False),
                 durable=self._settings.commands_consumer,
-                pull_sub=PullSub(batch_size=_COMMANDS_AT_ONCE, timeout=5.0),
+                max_workers=_COMMANDS_AT_ONCE,
+                # One at a time: a fetch of more lingers for the rest, up to its time-out, with what has come already.
+                pull_sub=PullSub(batch_size=1, timeout=5.0),
                 ack_policy=AckPolicy.MANUAL,
                 no_reply=True,
                 decoder=_whole,
@@ -215,45 +235,65 @@ class ControlPlane:
     async def _on_command(self, message: NatsMessage) -> None:
         raw = message.raw_message
         turn = self._turns.setdefault(raw.subject.rpartition(".")[0], asyncio.Lock())
-        async with turn:  # one actor's commands are decided in the order in which they were published
-            try:
-                settlement = await self._decide(raw.subject, raw.data, raw.headers or {})
-            except UnavailableError as error:
-                _log.warning("command_waits", service=error.service, reason=error.message)
-                settlement = Retry(_RETRY_S)
-            except Exception:  # noqa: BLE001  # nothing is acknowledged on an error
-                _log.exception("command_failed", subject=raw.subject)
-                settlement = Retry(_RETRY_S)
+        async with turn:  # this worker decides one actor's commands in the order in which they were published
+            settlement = await self._decide_with_patience(raw)
             await settle(raw, settlement)
 
+    async def _decide_with_patience(self, raw: Msg) -> Settlement:
+        """Decide a command, however long a service is away; meanwhile it stays ours, and those behind it wait."""
+        while True:
+            try:
+                return await self._decide(raw.subject, raw.data, raw.headers or {})
+            except UnavailableError as error:
+                _log.warning("command_waits", service=error.service, reason=error.message)
+            except Exception:  # noqa: BLE001  # nothing is acknowledged on an error
+                _log.exception("command_failed", subject=raw.subject)
+                return Retry(_DEFECT_RETRY_S)
+            try:
+                async with asyncio.timeout(_RETRY_S):
+                    await self._stopping.wait()
+                return Retry(0.0)
+            except TimeoutError:
+                await raw.in_progress()
+
     async def _decide(self, subject: str, payload: bytes, found: Mapping[str, str]) -> Settlement:
-        sender = _sender(subject, headers.lowered(dict(found)))
+        sender = _sender(subject, found)
         if isinstance(sender, DeadReason):
             await self._dead_letters.bury(subject, payload, found, sender)
             _log.warning("command_buried", subject=subject, reason=sender.value)
             return Poison(sender)
         answer = await self._commands.handle(sender.actor, sender.command_id, sender.verb, payload)
-        await self._broker.publish(answer, subjects.reply(sender.actor, sender.command_id))
+        await self._answer(answer, subjects.reply(sender.actor, sender.command_id))
         return HANDLED
+
+    async def _answer(self, answer: bytes, subject: str) -> None:
+        if len(answer) > self._broker.config.connection_state.connection.max_payload:
+            _log.warning("answer_too_large", bytes=len(answer))  # a command's is stored, and not lost
+            return
+        await self._broker.publish(answer, subject)
 
     async def _on_query(self, message: NatsMessage) -> None:
         raw = message.raw_message
         address = subjects.address(raw.subject)
-        if address is None or not raw.reply.startswith(_INBOX):
+        if address is None or not raw.reply.startswith((f"{_INBOX}.", f"{_INBOX}_{address.actor}.")):
             return
         try:
             actor = Actor(address.actor)
         except InvalidRequestError:
             return
         answer = await self._queries.handle(actor, address.verb, raw.data)
-        await self._broker.publish(answer, raw.reply)
+        await self._answer(answer, raw.reply)
 
 
 class _Broker(NatsBroker):
     """FastStream's broker on a client that no subject can disconnect."""
 
+    def __init__(self, servers: list[str], on_closed: Callable[[], None], **options: Any) -> None:
+        super().__init__(servers, **options)
+        self._on_closed = on_closed
+
     async def _connect(self) -> Client:
-        client = LenientClient()
+        client = LenientClient(self._on_closed)
         await client.connect(**self._connection_kwargs)
         self.config.connect(client)
         return client
@@ -265,9 +305,9 @@ class _Sender(NamedTuple):
     verb: str
 
 
-def _sender(subject: str, named: Mapping[str, str]) -> _Sender | DeadReason:
+def _sender(subject: str, found: Mapping[str, str]) -> _Sender | DeadReason:
     """Read who sent which command, or why nobody can be answered."""
-    if any(name in named for name in headers.FORGED):
+    if any(name.lower().startswith(headers.FORGED) for name in found):
         return DeadReason.COMMAND_FORGED
     address = subjects.address(subject)
     try:
@@ -275,7 +315,7 @@ def _sender(subject: str, named: Mapping[str, str]) -> _Sender | DeadReason:
     except InvalidRequestError:
         return DeadReason.INVALID_ACTOR
     try:
-        command_id = CommandId(named.get(headers.MESSAGE_ID.lower(), ""))
+        command_id = CommandId(found.get(headers.MESSAGE_ID, ""))
     except InvalidRequestError:
         return DeadReason.COMMAND_WITHOUT_ID
     return _Sender(actor, command_id, address.verb if address else "")

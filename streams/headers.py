@@ -21,8 +21,8 @@ EXPECTED_LAST_SEQUENCE: Final = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_LAST_SEQUENCE_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 # Headers that say a message was not published by a person under the subject that it came on: JetStream's direct-get
-# and republish marks, and message scheduling. A command that carries one is refused.
-FORGED: Final = ("nats-stream", "nats-subject", "nats-schedule", "nats-scheduler", "nats-schedule-next")
+# and republish marks, and message scheduling. A command with a header that begins so is refused.
+FORGED: Final = ("nats-stream", "nats-subject", "nats-schedul")
 
 DEAD_REASON: Final = "Rulestream-Reason"
 DEAD_MESSAGE: Final = "Rulestream-Message"

@@ -16,7 +16,7 @@ import structlog
 from nats.aio.client import Client
 from redis.asyncio import Redis
 
-from domain.errors import RulestreamError
+from domain.errors import RulestreamError, UnavailableError
 from streams import topology
 from streams.connection import connect
 from streams.control import ControlPlane, ControlSettings
@@ -42,6 +42,8 @@ from worker.usecases.decide_commands import CommandDecider
 
 # The database's version that this code is written for: the newest migration.
 SCHEMA_VERSION: Final = "0001"
+PULL_BYTES: Final = 8 * 1024 * 1024
+HEADER_ROOM_BYTES: Final = 64 * 1024
 _PING_TIMEOUT_S: Final = 2.0
 _STOP_GRACE_S: Final = 10.0
 
@@ -67,6 +69,8 @@ class Worker:
         self._facts: FactLoop | None = None
         self._probes = Probes(self.readiness, self._is_alive, self._exposition)
         self._is_stopping = False
+        self._lost: UnavailableError | None = None
+        self._has_lost = asyncio.Event()
 
     @property
     def health_port(self) -> int:
@@ -92,15 +96,19 @@ class Worker:
         _log.info("worker_stopped")
 
     async def failed(self) -> None:
-        """Wait until a part of the worker ends by itself, which is a defect of ours."""
-        if self._facts is None:
-            await asyncio.Event().wait()
-        else:
-            await self._facts.ended()
+        """Wait until a part of the worker ends by itself: a connection closed for good, or a defect of ours."""
+        ends: list[asyncio.Task[object]] = [asyncio.create_task(self._has_lost.wait())]
+        if self._facts is not None:
+            ends.append(asyncio.create_task(self._facts.ended()))
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
 
     def raise_failure(self) -> None:
         """Raise what ended a part of the worker, if something did."""
-        failure = None if self._facts is None else self._facts.failure
+        failure = self._lost or (None if self._facts is None else self._facts.failure)
         if failure is not None:
             raise failure
 
@@ -140,7 +148,10 @@ class Worker:
         self._on_stop("postgres", lambda: _close_pool(pool))
         await _require_schema(pool)
         self._data = data = await connect(
-            settings.nats_url.get_secret_value(), "rulestream-facts", timeout_s=settings.connect_timeout_s
+            settings.nats_url.get_secret_value(),
+            "rulestream-facts",
+            timeout_s=settings.connect_timeout_s,
+            on_closed=lambda: self._on_closed("data"),
         )
         self._on_stop("nats", lambda: _close_client(data))
         await _declare_topology(settings, data)
@@ -184,6 +195,7 @@ class Worker:
             QueryResponder(transactions, decisions),
             _CommandGrave(publisher, data),
             rulesets.hint,
+            lambda: self._on_closed("control"),
         )
         if Role.RELAY in settings.roles:
             relay = OutboxRelay(transactions, control)
@@ -195,7 +207,13 @@ class Worker:
         if Role.FACTS in settings.roles:
             self._facts = facts = FactLoop(
                 data,
-                Puller(data, settings.facts_stream, settings.facts_consumer, PullSettings()),
+                Puller(
+                    data,
+                    settings.facts_stream,
+                    settings.facts_consumer,
+                    # A request bounded below the largest message that there can be would never get past it.
+                    PullSettings(request_bytes=max(PULL_BYTES, data.max_payload + HEADER_ROOM_BYTES)),
+                ),
                 publisher,
                 decisions,
                 lambda: rulesets.current,
@@ -223,12 +241,20 @@ class Worker:
                 async with asyncio.timeout(self._settings.stop_timeout_s + _STOP_GRACE_S):
                     await stop()
             except TimeoutError:
-                _log.error("stop_timed_out", part=part)  # where it hung says nothing about why
+                _log.error("stop_timed_out", part=part)
+            except Exception:  # noqa: BLE001  # the other parts are still to be stopped
+                _log.exception("stop_failed", part=part)
 
         self._resources.push_async_callback(bounded)
 
+    def _on_closed(self, plane: str) -> None:
+        """Hear that a connection is closed for good; unless we are stopping, the worker is to end."""
+        if not self._is_stopping:
+            self._lost = UnavailableError("nats", f"the server closed the connection to the {plane} plane for good")
+            self._has_lost.set()
+
     def _is_alive(self) -> bool:
-        return self._facts is None or self._facts.failure is None
+        return self._lost is None and (self._facts is None or self._facts.failure is None)
 
     def _exposition(self) -> bytes:
         if self._rulesets is not None and self._rulesets.is_loaded:

@@ -7,11 +7,13 @@ printed or logged whole.
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic import ValidationError as PydanticError
 from pydantic_settings import (
     BaseSettings,
@@ -26,6 +28,12 @@ from streams.topology import TopologySettings
 
 # What the command line reads from the environment beside the settings.
 _NO_SETTINGS: Final = frozenset({"RULESTREAM_CONFIG", "RULESTREAM_ACTOR"})
+
+
+# What Kubernetes puts into the environment of every pod beside a Service whose name begins with rulestream.
+_SERVICE_LINK: Final = re.compile(
+    r"RULESTREAM_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
+)
 
 
 class SettingsError(ValidationError):
@@ -45,15 +53,39 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _url_of(*schemes: str) -> AfterValidator:
+    """Make a check that an address, or each of a list for NATS, is a URL of a scheme; it never repeats the address."""
+
+    def check(value: SecretStr) -> SecretStr:
+        wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+        text = value.get_secret_value()
+        for one in text.split(",") if "nats" in schemes else [text]:
+            try:
+                parts = urlsplit(one)
+                is_known = parts.scheme in schemes and ("," in parts.netloc or parts.port != 0)
+            except ValueError:  # a port that is no number: most often the rest of a password
+                is_known = False
+            if not is_known:
+                raise ValueError(f"must be a URL that begins with {wanted}, special characters of a password as %XX")
+        return value
+
+    return AfterValidator(check)
+
+
+NatsUrl = Annotated[SecretStr, _url_of("nats", "tls", "ws", "wss")]
+PostgresDsn = Annotated[SecretStr, _url_of("postgresql", "postgres")]
+RedisUrl = Annotated[SecretStr, _url_of("redis", "rediss", "unix")]
+
+
 class Settings(BaseSettings):
     """Everything that an operator can set. Durations are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(env_prefix="RULESTREAM_", extra="forbid", frozen=True)
 
-    nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
-    control_nats_url: SecretStr | None = None
-    postgres_dsn: SecretStr = SecretStr("postgresql://rulestream@127.0.0.1:5432/rulestream")
-    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    nats_url: NatsUrl = SecretStr("nats://127.0.0.1:4222")
+    control_nats_url: NatsUrl | None = None
+    postgres_dsn: PostgresDsn = SecretStr("postgresql://rulestream@127.0.0.1:5432/rulestream")
+    redis_url: RedisUrl = SecretStr("redis://127.0.0.1:6379/0")
 
     roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(_listed)] = frozenset(Role)
     http_host: str = "127.0.0.1"
@@ -85,7 +117,7 @@ class Settings(BaseSettings):
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     stream_storage: Literal["file", "memory"] = "file"
     stream_max_bytes: Annotated[int, Field(ge=0)] = 0
-    facts_max_age_s: Annotated[int, Field(ge=0)] = 7 * 24 * 3600
+    facts_max_age_s: Annotated[int, Field(ge=1)] = 7 * 24 * 3600
     decisions_max_age_s: Annotated[int, Field(ge=0)] = 7 * 24 * 3600
     duplicate_window_s: Annotated[int, Field(ge=1)] = 120
     ack_wait_s: Annotated[int, Field(ge=1)] = 60
@@ -145,7 +177,10 @@ def load_settings(**overrides: object) -> Settings:
     problems.extend(
         f"{name}: no such setting"
         for name in sorted(os.environ)
-        if name.startswith("RULESTREAM_") and not name.startswith("RULESTREAM_TEST_") and name not in known
+        if name.startswith("RULESTREAM_")
+        and not _SERVICE_LINK.fullmatch(name)
+        and not name.startswith("RULESTREAM_TEST_")
+        and name not in known
     )
     settings: Settings | None = None
     try:
@@ -153,7 +188,7 @@ def load_settings(**overrides: object) -> Settings:
     except PydanticError as error:
         for found in error.errors(include_input=False, include_url=False):
             name = ".".join(str(part) for part in found["loc"])
-            problems.append(f"RULESTREAM_{name.upper()}: {found['msg']}")
+            problems.append(f"RULESTREAM_{name.upper()}: {found['msg'].removeprefix('Value error, ')}")
     except ValueError as error:  # the TOML file does not parse
         problems.append(f"RULESTREAM_CONFIG: {error}")
     if settings is not None and settings.facts_max_age_s:

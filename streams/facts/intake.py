@@ -25,6 +25,8 @@ UINT_MAX: Final = 2**64 - 1
 _ZEROED: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER: Final = b"0" * 19
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[0-9a-f-]{0,64}\Z")
+# What nats-py puts for header bytes that are not UTF-8: two ids that differ in such bytes would become one.
+_NOT_UTF8: Final = "\N{REPLACEMENT CHARACTER}"
 _DECODER: Final = msgspec.json.Decoder()
 
 
@@ -122,16 +124,20 @@ def _read(delivery: Delivery, bytes_max: int) -> Accepted:
         envelope = _decode(delivery.data)
         cloud_id, source, time = (_text(envelope, name) for name in ("id", "source", "time"))
         payload = envelope.get("data")
-        if cloud_id is None or source is None:
+        if cloud_id is None:
             raise _NotAFactError(DeadReason.INVALID_CLOUD_EVENT, "a CloudEvent has an id and a source")
         if not isinstance(payload, dict):
             raise _NotAFactError(DeadReason.NOT_AN_OBJECT, "the CloudEvent's data is not a JSON object")
     else:
         cloud_id, source, time = found.get(headers.CE_ID), found.get(headers.CE_SOURCE), found.get(headers.CE_TIME)
         payload = _decode(delivery.data)
-    message_id = found.get("nats-msg-id")
+    message_id = delivery.headers.get(headers.MESSAGE_ID)
+    if any(text and _NOT_UTF8 in text for text in (cloud_id, source, message_id)):
+        raise _NotAFactError(DeadReason.INVALID_FACT_ID, "a fact id and its source are UTF-8")
     if cloud_id is not None:
-        key, fact_id = fact_key("ce", source or "", cloud_id), cloud_id
+        if source is None:
+            raise _NotAFactError(DeadReason.INVALID_CLOUD_EVENT, "a CloudEvent has an id and a source")
+        key, fact_id = fact_key("ce", source, cloud_id), cloud_id
     elif message_id is not None:
         key, fact_id = fact_key("msg", "", message_id), message_id
     else:

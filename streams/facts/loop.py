@@ -192,9 +192,8 @@ class FactLoop:
 
     async def _process(self, groups: Sequence[Sequence[Delivery]]) -> None:
         for number, group in enumerate(groups):
-            batch = await self._decide(group)
             try:
-                await self._finish(batch)
+                await self._finish(await self._decide(group))
             except asyncio.CancelledError:  # the stop's time is over: hand back what was begun
                 await self._hand_back([delivery for rest in groups[number:] for delivery in rest])
                 raise
@@ -264,7 +263,7 @@ class FactLoop:
         await self._settle(settlements)
         self._observer.batch_settled(
             facts=len(standing) - len(result.unsettled),
-            matched=sum(decision.matched for decision in standing.values()),
+            matched=sum(one.matched for key, one in standing.items() if key not in result.unsettled),
             dead=len(batch.dead),
             repeated=len(result.first),
             redelivered=sum(delivery.deliveries > 1 for delivery, _ in settlements),

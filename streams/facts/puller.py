@@ -116,6 +116,7 @@ class Puller:
 
     def _on_status(self, headers: dict[str, str]) -> None:
         status = headers.get("Status", "")
+        was_refused = self._is_refused
         if status in _REQUEST_OVER:
             lost = headers.get("Nats-Pending-Messages")
             self._outstanding -= int(lost) if lost else self._settings.request_messages
@@ -124,8 +125,10 @@ class Puller:
         elif status == "503":
             self._outstanding = 0
             self._is_refused = True
-        if self._is_refused:
-            _log.warning("pull_refused", status=status, description=headers.get("Description"))
+        if self._is_refused and not was_refused:
+            _log.warning(
+                "pull_refused", status=status, description=headers.get("Description", "").strip().split("\n")[0]
+            )
         self._wanted.set()
 
     def _room(self) -> int:

@@ -251,6 +251,16 @@ async def test_a_query_is_answered_to_an_inbox_alone(bus: Bus) -> None:
     await elsewhere.unsubscribe()
 
 
+@pytest.mark.parametrize("inbox", ["_INBOX_bob.token", "_INBOXES.token", "decisions.matched.x"])
+async def test_no_query_is_answered_elsewhere_than_to_the_askers_inbox(bus: Bus, inbox: str) -> None:
+    answers = await bus.client.subscribe(inbox)
+    mine = await bus.client.subscribe("_INBOX_viewer.token")
+    await bus.client.publish("rules.query.viewer.list", b"{}", reply=inbox)
+    await bus.client.publish("rules.query.viewer.list", b"{}", reply="_INBOX_viewer.token")
+    await mine.next_msg(timeout=5)  # asked later and answered, so that the first would have been
+    assert answers.pending_msgs == 0
+
+
 async def test_an_actor_that_is_no_literal_token_is_not_answered(bus: Bus) -> None:
     with pytest.raises(nats.errors.TimeoutError):
         await bus.client.request("rules.query.a$b.list", b"{}", timeout=0.2)

@@ -15,6 +15,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from domain.errors import UnavailableError
 from tests.behaviour.bus import connected, eventually
 from tests.servers.fixtures import Servers
 from tests.servers.operations import run_apart, with_database
@@ -200,3 +201,21 @@ async def test_a_start_that_fails_leaves_nothing_connected(
         await eventually(lambda: connection.fetchval(query), lambda count: count == 0)
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("plane", ["data", "control"])
+async def test_a_worker_whose_connection_is_closed_for_good_ends(
+    servers: Servers, nats_url: str, database: str, plane: str
+) -> None:
+    """Nats-py does not come back from some errors: a worker that stayed would look alive and do nothing."""
+    settings = load_settings(nats_url=nats_url, postgres_dsn=database, redis_url=servers.redis_url, http_port=0)
+    async with asyncio.timeout(START_WAIT_S), running_worker(settings) as worker:
+        assert worker._data is not None
+        assert worker._control is not None
+        connections = {"data": worker._data, "control": worker._control.broker.config.connection_state.connection}
+        await connections[plane].close()
+        await worker.failed()
+        with pytest.raises(UnavailableError, match=f"the {plane} plane for good"):
+            worker.raise_failure()
+        assert not (await worker.readiness()).is_ready
+        assert not worker._is_alive()

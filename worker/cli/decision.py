@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.cli.arguments import checked_actor, checked_pattern
+
 app = typer.Typer(help="Follow decisions as they are made, or fetch one.", no_args_is_help=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -13,7 +15,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for progra
 
 @app.command()
 def tail(
-    fact_type: Annotated[str, typer.Option("--type", help="Only facts of this type; NATS wildcards allowed.")] = ">",
+    fact_type: Annotated[
+        str, typer.Option("--type", help="Only facts of this type; NATS wildcards allowed.", callback=checked_pattern)
+    ] = ">",
     only: Annotated[str | None, typer.Option("--only", help="matched or unmatched.")] = None,
     count: Annotated[int | None, typer.Option("--count", min=1, help="End after so many decisions.")] = None,
     from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the oldest that is kept.")] = False,
@@ -32,7 +36,7 @@ def tail(
 @app.command()
 def get(
     decision: Annotated[str, typer.Argument(metavar="ID", help="A decision's id, or a fact's.")],
-    actor: Annotated[str, typer.Option("--actor", envvar="RULESTREAM_ACTOR")] = "viewer",
+    actor: Annotated[str, typer.Option("--actor", envvar="RULESTREAM_ACTOR", callback=checked_actor)] = "viewer",
     json: JsonOption = False,
 ) -> None:
     """Fetch a decision by its id (32 hexadecimal digits) or by the id of its fact."""
@@ -65,10 +69,13 @@ async def _tail(
     json: bool,
 ) -> None:
     import msgspec
+    from nats.errors import Error as NatsError
     from nats.errors import TimeoutError as NatsTimeoutError
     from nats.js.api import ConsumerConfig, DeliverPolicy
+    from nats.js.errors import APIError
     from rich.console import Console
 
+    from domain.errors import UnavailableError
     from streams.connection import connect
     from worker.cli.running import stop_signal
     from worker.cli.tables import decision_line
@@ -92,5 +99,7 @@ async def _tail(
                 typer.echo(message.data.decode())
             else:
                 console.print(decision_line(msgspec.json.decode(message.data)))
+    except (NatsError, APIError) as error:
+        raise UnavailableError("nats", f"the decisions cannot be followed: {error}") from error
     finally:
         await connection.close()

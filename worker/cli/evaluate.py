@@ -10,20 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.cli.arguments import checked_type
 from worker.cli.output import EXIT_FAILED, exit_with, file_or_stdin, print_json_line, progress, say, stderr
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from worker.files.evaluation import Tally
-
-
-def _checked_type(value: str | None) -> str | None:
-    from domain.identifiers import is_dotted_name
-
-    if value is not None and not is_dotted_name(value):
-        raise typer.BadParameter("a fact type is 1 to 16 tokens of A-Z a-z 0-9 _ -, joined by dots, at most 256 bytes")
-    return value
 
 
 def evaluate(
@@ -42,7 +35,7 @@ def evaluate(
     ],
     fact_type: Annotated[
         str | None,
-        typer.Option("--type", callback=_checked_type, help="The type of facts that do not name their own."),
+        typer.Option("--type", callback=checked_type, help="The type of facts that do not name their own."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Write the summary as one line of JSON, the last on standard error.")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from worker.cli.arguments import checked_type
+
 app = typer.Typer(help="Publish facts.", no_args_is_help=True)
 
 
@@ -19,7 +21,9 @@ def group() -> None:
 @app.command()
 def send(
     file: Annotated[Path, typer.Argument(metavar="FILE|-", help="NDJSON facts, .gz allowed; - is standard input.")],
-    fact_type: Annotated[str | None, typer.Option("--type", help="The type of facts that name none.")] = None,
+    fact_type: Annotated[
+        str | None, typer.Option("--type", help="The type of facts that name none.", callback=checked_type)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Publish every fact of a file and wait until the stream has stored each."""

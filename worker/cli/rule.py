@@ -7,9 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from worker.cli.arguments import checked_actor
+
 app = typer.Typer(help="Write, review and activate rules; look at them.", no_args_is_help=True)
 
-ActorOption = Annotated[str, typer.Option("--actor", envvar="RULESTREAM_ACTOR", help="Who sends this.")]
+ActorOption = Annotated[
+    str, typer.Option("--actor", envvar="RULESTREAM_ACTOR", help="Who sends this.", callback=checked_actor)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RuleArgument = Annotated[str, typer.Argument(metavar="RULE", help="A rule's id or its name.")]
 VersionOption = Annotated[

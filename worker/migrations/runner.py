@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from domain.errors import RulestreamError, UnavailableError
+from worker.adapters.postgres.pool import address_of
 
 # Held while migrating, so that several workers may start at once. The number is arbitrary and ours.
 _ADVISORY_LOCK: Final = 7_248_366_101_447_301
@@ -81,7 +82,7 @@ async def _run(dsn: str, action: Callable[[Config], None]) -> MigrationStatus:
         async with engine.connect() as connection:
             return await connection.run_sync(work)
     except OSError as error:
-        raise UnavailableError("postgres", f"Postgres does not answer at {url.host}:{url.port}: {error}") from error
+        raise UnavailableError("postgres", f"Postgres does not answer at {address_of(dsn)}: {error}") from error
     except DBAPIError as error:
         raise MigrationError(f"the migration failed: {error.orig}") from error
     except (asyncpg.PostgresError, CommandError) as error:  # a script's own failure; a version that nobody knows

@@ -97,4 +97,5 @@ Feature: Commands that are refused
       | that a stream republished              | COMMAND_FORGED     |
       | that came by another subject           | COMMAND_FORGED     |
       | that a schedule sent                   | COMMAND_FORGED     |
+      | that names a schedule's target         | COMMAND_FORGED     |
       | under five tokens                      | INVALID_ACTOR      |

@@ -108,3 +108,43 @@ def test_decisions_must_be_kept_longer_than_a_fact_can_come_again(retention_s: i
 def test_a_control_account_of_its_own_has_its_own_address() -> None:
     settings = load_settings(control_nats_url="nats://127.0.0.1:4223")
     assert settings.control_url == "nats://127.0.0.1:4223"
+
+
+@pytest.mark.parametrize(
+    ("setting", "address"),
+    [
+        ("POSTGRES_DSN", "postgresql://u:pa/sekret@127.0.0.1/db"),
+        ("POSTGRES_DSN", "host=x password=sekret"),
+        ("NATS_URL", "nats://u:SEC/sekret@127.0.0.1:1"),
+        ("NATS_URL", "nats://127.0.0.1:1,http://sekret"),
+        ("REDIS_URL", "http://sekret"),
+    ],
+)
+def test_an_address_that_is_none_is_said_without_it(
+    monkeypatch: pytest.MonkeyPatch, setting: str, address: str
+) -> None:
+    monkeypatch.setenv(f"RULESTREAM_{setting}", address)
+    with pytest.raises(SettingsError, match=f"RULESTREAM_{setting}: must be a URL") as refused:
+        load_settings()
+    assert "sekret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "address"),
+    [
+        ("postgres_dsn", "postgresql://u@one:5432,two:5432/db"),
+        ("nats_url", "nats://one:4222,tls://two:4222"),
+        ("redis_url", "unix:///run/valkey.sock"),
+    ],
+)
+def test_every_form_of_address_is_taken(setting: str, address: str) -> None:
+    assert getattr(load_settings(**{setting: address}), setting).get_secret_value() == address
+
+
+def test_what_kubernetes_says_of_a_service_of_this_name_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_8080_TCP_ADDR", "NATS_SERVICE_HOST"):
+        monkeypatch.setenv(f"RULESTREAM_{name}", "tcp://10.0.0.1:8080")
+    load_settings()
+    monkeypatch.setenv("RULESTREAM_SERVICES", "x")
+    with pytest.raises(SettingsError, match="RULESTREAM_SERVICES: no such setting"):
+        load_settings()

@@ -42,5 +42,5 @@ async def schema_version(pool: asyncpg.Pool[asyncpg.Record]) -> str | None:
 def address_of(dsn: str) -> str:
     """Return host, port and database of a DSN, without user and password."""
     parts = urlsplit(dsn)
-    host = parts.hostname or "localhost"
-    return f"{host}:{parts.port or 5432}{parts.path}"
+    hosts = parts.netloc.rpartition("@")[2] or "localhost"
+    return f"{hosts if ':' in hosts else f'{hosts}:5432'}{parts.path}"

@@ -1,6 +1,6 @@
 -- name: store_decisions
 -- New keys and their decisions in one statement; the inputs are sorted by key, so that two workers cannot deadlock.
--- Returns how many were new.
+-- Returns the keys that were new.
 WITH input AS (
     SELECT *
       FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::boolean[],

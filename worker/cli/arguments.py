@@ -1,0 +1,32 @@
+"""Checks of arguments that several commands take; what is wrong with them is wrong usage (exit code 2)."""
+
+from __future__ import annotations
+
+import typer
+
+from domain.errors import InvalidRequestError
+from domain.identifiers import Actor, is_dotted_name
+
+
+def checked_actor(name: str) -> str:
+    """Refuse a name that cannot be a subject's token."""
+    try:
+        return Actor(name).name
+    except InvalidRequestError as error:
+        raise typer.BadParameter(error.message) from None
+
+
+def checked_type(fact_type: str | None) -> str | None:
+    """Refuse what cannot be a fact's type."""
+    if fact_type is not None and not is_dotted_name(fact_type):
+        raise typer.BadParameter("a fact type is 1 to 16 tokens of A-Z a-z 0-9 _ -, joined by dots, at most 256 bytes")
+    return fact_type
+
+
+def checked_pattern(pattern: str) -> str:
+    """Refuse what cannot be a fact's type with NATS wildcards."""
+    tokens = pattern.split(".")
+    if ">" in tokens[:-1]:
+        raise typer.BadParameter("> stands at the end alone")
+    checked_type(".".join("x" if token in {"*", ">"} else token for token in tokens))
+    return pattern
