@@ -136,7 +136,9 @@ class ControlPlane:
         self._stopping.set()
         try:
             await self._broker.stop()
-        except NatsError:  # the connection is gone, and FastStream leaves its subscribers' queues open then
+        except* NatsError:
+            _log.warning("control_connection_gone")
+        finally:  # FastStream leaves its subscribers' queues open when the connection is gone
             for subscriber in self._broker.subscribers:
                 for queue in ("send_stream", "receive_stream"):
                     if (stream := getattr(subscriber, queue, None)) is not None:
