@@ -53,7 +53,7 @@ async def plane(nats_url: str) -> AsyncIterator[ControlPlane]:
     settings = ControlSettings(
         NAMES.commands, NAMES.commands_consumer, NAMES.events, serve_commands=False, serve_queries=False
     )
-    control = ControlPlane(nats_url, settings, nobody, nobody, nobody, lambda: None)
+    control = ControlPlane(nats_url, settings, nobody, nobody, nobody, lambda: None, lambda: None)
     await control.start()
     try:
         yield control
