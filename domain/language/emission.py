@@ -334,7 +334,7 @@ class Emitter(OperatorWriter):
     def _choose(self, part: Choose) -> str:
         if len(part.branches) <= _INLINE_BRANCHES_MAX:
             written = [
-                (self._captured(lambda t=test: self.test(t)), self._captured(lambda v=value: self.value(v)))  # type: ignore[misc]
+                (self._captured(lambda t=test: self.test(t)), self._captured(lambda v=value: self.value(v)))  # type: ignore[misc]  # a default binds it now
                 for test, value in part.branches
             ]
             last = self._captured(lambda: self.value(part.otherwise))
@@ -539,11 +539,11 @@ class Emitter(OperatorWriter):
                 tests += [
                     f"(not x{column} or ended(x{column}))" for column in sorted(self._lets_of(test) & self._hoisted)
                 ]
-                lines, text = self._captured(lambda t=test: self.test(t))  # type: ignore[misc]
+                lines, text = self._captured(lambda t=test: self.test(t))  # type: ignore[misc]  # a default binds it now
                 if lines:
                     if tests:
                         blocks.enter_context(self._block(f"if {' and '.join(tests)}:"))
-                    lines, text = self._captured(lambda t=test: self.test(t))  # type: ignore[misc]
+                    lines, text = self._captured(lambda t=test: self.test(t))  # type: ignore[misc]  # a default binds it now
                     self._lines.extend(lines)
                     tests = []
                 tests.append(text)

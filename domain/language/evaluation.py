@@ -82,7 +82,7 @@ def elements(source: Any, state: list[Any]) -> list[Any]:
     left = state[0] = state[0] - len(source) - 1
     if left < 0:
         charge(state, 0)
-    return source  # type: ignore[no-any-return]
+    return source  # type: ignore[no-any-return]  # a list by the check above
 
 
 def pairs(source: Any, state: list[Any]) -> list[tuple[Any, Any]]:
@@ -162,7 +162,7 @@ def effect_map(value: Any) -> dict[str, Any]:
     """Return the map of an effect, or raise that it is none."""
     if type(value) not in _MAPS:
         raise Fault("not-a-map", f"`emit` publishes a map, not {type_name(value)}")
-    return output(value)  # type: ignore[no-any-return]
+    return output(value)  # type: ignore[no-any-return]  # a map's JSON form is a dict
 
 
 __all__ = [

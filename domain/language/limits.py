@@ -17,7 +17,6 @@ LITERAL_DIGITS_MAX: Final = 400
 PROBLEMS_MAX: Final = 100
 MACRO_NESTING_MAX: Final = 8
 PATTERN_CODE_POINTS_MAX: Final = 1_000
-NAME_CODE_POINTS_MAX: Final = 256
 
 # What an evaluation may use.
 STEPS_MAX: Final = 100_000  # elements visited by macros and list functions, over one rule and one fact

@@ -85,7 +85,6 @@ class Values:
 EVERYTHING: Final = Values((_LINE,), frozenset(), True, frozenset({True, False}), True, True)
 NOTHING: Final = Values()
 NUMBERS: Final = Values((_LINE,))
-TEXTS: Final = Values(all_texts_but=True)
 BOOLS: Final = Values(bools=frozenset({True, False}))
 
 

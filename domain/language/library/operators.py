@@ -354,13 +354,6 @@ def logical_not(a: Any) -> bool:
     no_overload("!", a)
 
 
-def truth(a: Any) -> bool:
-    """Return a bool as it is; there is no other truth."""
-    if a is True or a is False:
-        return bool(a)
-    no_overload("bool expected:", a)
-
-
 def index(container: Any, key: Any) -> Any:
     """``container[key]``."""
     kind = type(container)
