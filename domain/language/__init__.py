@@ -9,12 +9,22 @@ from domain.language.expression import CompiledExpression, compile_expression
 from domain.language.lints import SetLint, lint_rules
 from domain.language.outcome import AdditionError, FactContext, MergeKind, Outcome, Path, RuleFault, Write
 from domain.language.problems import InvalidRuleError, Problem, render_problem
-from domain.language.rule import CompiledRule, check_rule, compile_rule
+from domain.language.rule import (
+    CompiledRule,
+    RuleImage,
+    check_rule,
+    compile_rule,
+    image_of,
+    load_image,
+    restore_rule,
+)
+from domain.language.stored import STORED_VERSION, StoredPlan, StoredPlanError
 from domain.language.templates import PARAMETER_TYPES, ParameterError, check_template, fill_template
 from domain.language.values import Timestamp, parse_timestamp, timestamp_from_ns, timestamp_to_text, to_json
 
 __all__ = [
     "PARAMETER_TYPES",
+    "STORED_VERSION",
     "AdditionError",
     "CompiledExpression",
     "CompiledRule",
@@ -28,7 +38,10 @@ __all__ = [
     "Path",
     "Problem",
     "RuleFault",
+    "RuleImage",
     "SetLint",
+    "StoredPlan",
+    "StoredPlanError",
     "Timestamp",
     "Write",
     "add_values",
@@ -38,9 +51,12 @@ __all__ = [
     "compile_rule",
     "explain_rule",
     "fill_template",
+    "image_of",
     "lint_rules",
+    "load_image",
     "parse_timestamp",
     "render_problem",
+    "restore_rule",
     "timestamp_from_ns",
     "timestamp_to_text",
     "to_json",

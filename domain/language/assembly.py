@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any, Literal
 
 from domain.language.emission import Emitter
 from domain.language.evaluation import new_state
 from domain.language.outcome import Contribution, Effect, FactContext, MergeKind, Outcome
 from domain.language.plan import Const, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule
-from domain.language.settlement import check_action, settle_actions, settle_condition, settle_table
+from domain.language.settlement import Origin, check_action, settle_actions, settle_condition, settle_table
 
 Evaluate = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome | None]
 Condition = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], bool | None]
@@ -34,9 +35,14 @@ class Written:
     stateful: dict[str, bool]
     outputs: dict[int, tuple[list[Contribution], list[Effect]]]
 
-    def functions(self) -> dict[str, Callable[..., Any]]:
-        """Compile the functions."""
-        return self.emitter.functions_of(list(self.stateful), "<rule>")
+    @property
+    def text(self) -> str:
+        """The Python text of the functions."""
+        return self.emitter.source(list(self.stateful))
+
+    def functions(self, code: CodeType | None = None) -> dict[str, Callable[..., Any]]:
+        """Return the functions by name; ``code`` is ``text`` compiled, where that was done before."""
+        return self.emitter.functions_of(list(self.stateful), code)
 
 
 def write(plan: PlannedRule) -> Written:
@@ -62,14 +68,16 @@ def write(plan: PlannedRule) -> Written:
     return written
 
 
-def assemble(source: str, plan: PlannedRule, written: Written) -> tuple[Evaluate, Condition]:
-    """Return a rule's ``evaluate`` and its condition alone."""
+def assemble(
+    origin: Origin, plan: PlannedRule, written: Written, code: CodeType | None = None
+) -> tuple[Evaluate, Condition]:
+    """Return a rule's ``evaluate`` and its condition alone; ``code`` is the text of ``written``, compiled."""
     stateful = written.stateful
     functions: dict[str, Any] = dict.fromkeys(("condition", "then", "otherwise"))
-    functions |= written.functions()
+    functions |= written.functions(code)
     lets = len(plan.lets)
     if plan.table is not None:
-        return _with_rows(source, functions, written, new_state(lets))
+        return _with_rows(origin, functions, written, new_state(lets))
     then = _Branch("then", functions["then"], stateful.get("then", False), plan.then is not None and plan.then.stop)
     otherwise = None
     if plan.otherwise is not None:
@@ -84,16 +92,16 @@ def assemble(source: str, plan: PlannedRule, written: Written) -> tuple[Evaluate
 
     if any(stateful.values()):
         test = functions["condition"] if stateful.get("condition", False) else None
-        return _with_state(source, test, condition, then, otherwise, state), condition
-    return _without_state(source, condition, then, otherwise), condition
+        return _with_state(origin, test, condition, then, otherwise, state), condition
+    return _without_state(origin, condition, then, otherwise), condition
 
 
-def _without_state(source: str, condition: Condition, then: _Branch, otherwise: _Branch | None) -> Evaluate:
+def _without_state(origin: Origin, condition: Condition, then: _Branch, otherwise: _Branch | None) -> Evaluate:
     def evaluate(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome | None:
         try:
             holds = condition(payload, fact, decision)
         except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
-            holds = settle_condition(source, error, payload, fact, decision)
+            holds = settle_condition(origin, error, payload, fact, decision)
         branch = then if holds is True else otherwise if holds is False else None
         if branch is None:
             return None
@@ -102,14 +110,14 @@ def _without_state(source: str, condition: Condition, then: _Branch, otherwise: 
         try:
             contributions, effects = branch.actions(payload, fact, decision)
         except Exception as error:  # noqa: BLE001 - as above
-            contributions, effects = settle_actions(source, branch.name, error, payload, fact, decision)
+            contributions, effects = settle_actions(origin, branch.name, error, payload, fact, decision)
         return Outcome(branch.name, contributions, effects, branch.stop, None)
 
     return evaluate
 
 
 def _with_state(
-    source: str,
+    origin: Origin,
     test: Callable[..., Any] | None,
     condition: Condition,
     then: _Branch,
@@ -121,7 +129,7 @@ def _with_state(
         try:
             holds = condition(payload, fact, decision) if test is None else test(payload, fact, decision, state)
         except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
-            holds = settle_condition(source, error, payload, fact, decision)
+            holds = settle_condition(origin, error, payload, fact, decision)
         branch = then if holds is True else otherwise if holds is False else None
         if branch is None:
             return None
@@ -133,7 +141,7 @@ def _with_state(
             else:
                 contributions, effects = branch.actions(payload, fact, decision)
         except Exception as error:  # noqa: BLE001 - as above
-            contributions, effects = settle_actions(source, branch.name, error, payload, fact, decision)
+            contributions, effects = settle_actions(origin, branch.name, error, payload, fact, decision)
         return Outcome(branch.name, contributions, effects, branch.stop, None)
 
     return evaluate
@@ -144,7 +152,7 @@ def _always(_payload: Any, _fact: Any, _decision: Any) -> bool:
 
 
 def _with_rows(
-    source: str, functions: dict[str, Callable[..., Any]], written: Written, blank: list[Any]
+    origin: Origin, functions: dict[str, Callable[..., Any]], written: Written, blank: list[Any]
 ) -> tuple[Evaluate, Condition]:
     matching = functions["rows"]
     made = written.outputs
@@ -157,7 +165,7 @@ def _with_rows(
         try:
             rows = matching(payload, fact, decision, state)
         except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
-            rows = settle_table(source, error, payload, fact, decision)
+            rows = settle_table(origin, error, payload, fact, decision)
         if not rows:
             return None
         contributions: list[Contribution] = []
@@ -170,7 +178,7 @@ def _with_rows(
                 try:
                     constants = functions[name](*arguments)
                 except Exception as error:  # noqa: BLE001 - as above
-                    constants = settle_actions(source, number, error, payload, fact, decision)
+                    constants = settle_actions(origin, number, error, payload, fact, decision)
             contributions += constants[0]
             effects += constants[1]
         return Outcome("then", contributions, effects, False, rows)

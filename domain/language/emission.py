@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from types import CodeType
 from typing import Any, Final
 
 from domain.language.faults import strict
@@ -47,6 +48,11 @@ _TEXT_MAX: Final = 200  # an operand longer than this becomes a statement of its
 _CHAIN_MAX: Final = 20  # links of a chain of operators that are written in one expression
 _BLOCKS_MAX: Final = 10  # nested blocks before the rest moves to a function of its own; CPython allows 20
 _INLINE_BRANCHES_MAX: Final = 4
+
+
+def code_of(text: str) -> CodeType:
+    """Compile what an emitter wrote."""
+    return compile(text, "<rule>", "exec")
 
 
 class TooCostlyError(Exception):
@@ -134,12 +140,12 @@ class Emitter(OperatorWriter):
         lines = [line for function in self.functions for line in function]
         return "\n".join([head, *lines, f" return {', '.join(results)},", ""])
 
-    def functions_of(self, names: list[str], title: str) -> dict[str, Callable[..., Any]]:
-        """Compile what was written and return the named functions."""
+    def functions_of(self, names: list[str], code: CodeType | None = None) -> dict[str, Callable[..., Any]]:
+        """Return the named functions; ``code`` is what ``source`` gives for these names, compiled."""
         if not names:
             return {}
         local: dict[str, Any] = {}
-        exec(compile(self.source(names), title, "exec"), GLOBALS, local)  # noqa: S102 - text of our own making
+        exec(code or code_of(self.source(names)), GLOBALS, local)  # noqa: S102 - text of our own making
         return dict(zip(names, local["make"](*self.constants), strict=True))
 
     # Expressions
@@ -366,7 +372,8 @@ class Emitter(OperatorWriter):
         return f"[{', '.join(items)}]"
 
     def _make_map(self, part: MakeMap) -> str:
-        if all(isinstance(key, Const) and type(key.value) is str and not opt for key, _, opt in part.entries):
+        names = [key.value for key, _, opt in part.entries if isinstance(key, Const) and type(key.value) is str and not opt]
+        if len(set(names)) == len(part.entries):
             return f"{{{', '.join(f'{self.value(key)}: {self.value(value)}' for key, value, _ in part.entries)}}}"
         unfold = "unfolded_entry" if part.tainted else "unfolded_entry_strictly"
         entries = [

@@ -2,22 +2,28 @@
 
 The tree comes from the interpreter, whose meaning the compiled form shares (a property test holds them together). What
 a macro goes over many times is shown as it was for the last element that it looked at, which is the one that decided.
+What a ``let`` or a table's column is made of is shown where it is first used. A tree is bounded: values are shortened,
+nesting and the number of parts are limited (``domain.language.limits``), and what is left out is counted.
 """
 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from domain.language.interpretation import Interpreter, Missing, PartFault
+from domain.language.limits import EXPLAINED_DEPTH_MAX, EXPLAINED_PARTS_MAX
 from domain.language.outcome import FactContext
 from domain.language.plan import Const, Has, Part, PlannedRow, PlannedRule, PlannedTable, Select, Variable, children
-from domain.language.settlement import planned
+from domain.language.planning import plan_rule
+from domain.language.problems import InvalidRuleError
 from domain.language.tokens import Positions
 from domain.language.tree import Span
-from domain.language.values import to_json, type_name
+from domain.language.values import KeyedMap, OptionalValue, to_json, type_name
 
 Status = Literal["true", "false", "value", "missing", "error", "not evaluated"]
 _TEXT_MAX: Final = 120
@@ -29,7 +35,7 @@ class Explained:
     """A part of a condition and what it came to.
 
     ``value`` is JSON data where ``status`` is ``value``; a large one is replaced by its type and size. ``detail`` is an
-    error's text.
+    error's text. ``omitted`` counts the parts directly below that are left out.
     """
 
     text: str
@@ -39,6 +45,24 @@ class Explained:
     value: Any = None
     detail: str | None = None
     children: tuple[Explained, ...] = ()
+    omitted: int = 0
+
+    def within(self, parts_max: int) -> Explained:
+        """Return the tree cut to so many parts (at least one), the outermost first."""
+        kept: dict[int, int] = {}
+        left = parts_max - 1
+        waiting = deque([self])
+        while waiting:
+            part = waiting.popleft()
+            count = kept[id(part)] = max(0, min(len(part.children), left))
+            left -= count
+            waiting.extend(part.children[:count])
+        return self._cut(kept)
+
+    def _cut(self, kept: Mapping[int, int]) -> Explained:
+        count = kept[id(self)]
+        below = tuple(child._cut(kept) for child in self.children[:count])  # noqa: SLF001 - the same class
+        return replace(self, children=below, omitted=self.omitted + len(self.children) - count)
 
     def to_json(self) -> dict[str, Any]:
         """Return the tree as JSON data."""
@@ -54,6 +78,8 @@ class Explained:
             data["detail"] = self.detail
         if self.children:
             data["children"] = [child.to_json() for child in self.children]
+        if self.omitted:
+            data["omitted"] = self.omitted
         return data
 
     def render(self) -> str:
@@ -66,6 +92,8 @@ class Explained:
         yield f"{indent}{self.text}: {shown}{detail}"
         for child in self.children:
             yield from child._lines(indent + "  ")  # noqa: SLF001 - the same class
+        if self.omitted:
+            yield f"{indent}  … {self.omitted} more {'part' if self.omitted == 1 else 'parts'}"
 
 
 class _Recorder:
@@ -76,35 +104,45 @@ class _Recorder:
         self.positions = Positions(source)
         self.plan = plan
         self.ends: dict[int, tuple[str, Any]] = {}
+        self._shown_lets: set[int] = set()
 
     def seen(self, part: Part, end: str, value: Any) -> None:
         self.ends[id(part)] = (end, value)
 
-    def explained(self, part: Part, shown_lets: frozenset[int] = frozenset()) -> Explained:
-        """Return a part's tree."""
-        end, value = self.ends.get(id(part), ("not evaluated", None))
-        line, column = self.positions.at(part.mark[0])
-        below = tuple(self.explained(child, shown_lets) for child in _shown(part))
+    def explained(self, part: Part, depth: int = 0, *, is_repeated: bool = False) -> Explained:
+        """Return a part's tree; of one that was shown before, its value alone."""
+        inner = () if is_repeated else _shown(part)
         if isinstance(part, Variable) and part.name.startswith("let:"):
             number = int(part.name[4:])
-            if self.plan.lets[number][0] == "|":  # a table's column stands for itself
-                return self.explained(self.plan.lets[number][1], shown_lets)
-            if number not in shown_lets:
-                below = (self.explained(self.plan.lets[number][1], shown_lets | {number}),)
+            name, value_of_let = self.plan.lets[number]
+            is_known = number in self._shown_lets
+            self._shown_lets.add(number)
+            if name == "|":  # a table's column stands for itself
+                return self.explained(value_of_let, depth, is_repeated=is_known)
+            inner = () if is_known else (value_of_let,)
+        end, value = self.ends.get(id(part), ("not evaluated", None))
+        line, column = self.positions.at(part.mark[0])
         status, data, detail = _end(end, value)
-        return Explained(self.text(part.span), line, column, status, data, detail, below)
+        text = self.text(part.span)
+        if depth == EXPLAINED_DEPTH_MAX:
+            return Explained(text, line, column, status, data, detail, omitted=len(inner))
+        below = tuple(self.explained(child, depth + 1) for child in inner)
+        return Explained(text, line, column, status, data, detail, below)
 
     def text(self, span: Span) -> str:
         """Return a part's source on one line, shortened."""
-        text = " ".join(self.source[span[0] : span[1]].split())
-        return text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 1] + "…"
+        return _cut_text(" ".join(self.source[span[0] : span[1]].split()), _TEXT_MAX)
+
+
+def _cut_text(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _end(end: str, value: Any) -> tuple[Status, Any, str | None]:
     if end == "missing":
         return "missing", None, None
     if end == "error":
-        return "error", None, value.message
+        return "error", None, _cut_text(value.message, _VALUE_MAX)
     if end == "not evaluated":
         return "not evaluated", None, None
     if value is True or value is False:
@@ -114,18 +152,35 @@ def _end(end: str, value: Any) -> tuple[Status, Any, str | None]:
 
 def _shortened(value: Any) -> Any:
     """Return a value as JSON data, or what it is when it is large or has no such form."""
-    if type(value) in {list, dict} and len(value) > _VALUE_MAX:
-        return f"{type_name(value)} of {len(value)}"
-    try:
-        data = to_json(value)
-        text = json.dumps(data, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return f"{type_name(value)}" if type(value) is not float else str(value)
-    if len(text) <= _VALUE_MAX:
-        return data
     if type(value) is str:
-        return value[:_VALUE_MAX] + "…"
+        return value if len(value) <= _VALUE_MAX else value[:_VALUE_MAX] + "…"
+    if not _is_large(value):
+        try:
+            data = to_json(value)
+            if len(json.dumps(data, ensure_ascii=False)) <= _VALUE_MAX:
+                return data
+        except (ValueError, RecursionError):
+            return type_name(value) if type(value) is not float else str(value)
     return f"{type_name(value)} of {len(value)}" if hasattr(value, "__len__") else type_name(value)
+
+
+def _is_large(value: Any) -> bool:
+    """Say whether a value's text is surely longer than is shown; looks at no more of it than that takes."""
+    left = _VALUE_MAX
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        left -= len(item) if hasattr(item, "__len__") else 1
+        if left < 0:
+            return True
+        if type(item) is list:
+            waiting.extend(item)
+        elif type(item) is dict or type(item) is KeyedMap:
+            waiting.extend(item)
+            waiting.extend(item.values())
+        elif type(item) is OptionalValue and item.present:
+            waiting.append(item.value)
+    return False
 
 
 def _shown(part: Part) -> tuple[Part, ...]:
@@ -138,11 +193,19 @@ def _shown(part: Part) -> tuple[Part, ...]:
     return tuple(child for child in children(part) if not isinstance(child, Const))
 
 
+@lru_cache(maxsize=256)
+def _planned(source: str) -> PlannedRule:
+    plan, problems = plan_rule(source)
+    if plan is None:
+        raise InvalidRuleError(problems)
+    return plan
+
+
 def explain_rule(
     source: str, payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any] | None = None
 ) -> Explained:
-    """Explain a rule that checks, for a fact: the condition's tree, or a table's rows."""
-    plan = planned(source)
+    """Explain a rule for a fact: the condition's tree, or a table's rows; raises InvalidRuleError."""
+    plan = _planned(source)
     recorder = _Recorder(source, plan)
     interpreter = Interpreter(plan.lets, payload, fact, decision or {}, recorder.seen)
     if plan.table is not None:
@@ -155,11 +218,11 @@ def explain_rule(
     except Missing:
         status, detail = "missing", None
     except PartFault as fault:
-        status, detail = "error", fault.message
+        status, detail = "error", _cut_text(fault.message, _VALUE_MAX)
     except (RecursionError, MemoryError) as error:
         status, detail = "error", f"the fact is too much for this rule ({type(error).__name__})"
-    tree = recorder.explained(plan.condition)
-    return Explained(tree.text, tree.line, tree.column, status, None, detail, tree.children)
+    tree = recorder.explained(plan.condition).within(EXPLAINED_PARTS_MAX)
+    return replace(tree, status=status, value=None, detail=detail)
 
 
 def _table(recorder: _Recorder, interpreter: Interpreter, table: PlannedTable) -> Explained:
@@ -178,7 +241,9 @@ def _table(recorder: _Recorder, interpreter: Interpreter, table: PlannedTable) -
             except Missing:
                 status = "false"
             except PartFault as fault:
-                status, failed = "error", fault.message
+                status, failed = "error", _cut_text(fault.message, _VALUE_MAX)
+            except (RecursionError, MemoryError) as error:
+                status, failed = "error", f"the fact is too much for this rule ({type(error).__name__})"
             if status == "false":
                 failed = None
                 break
@@ -189,10 +254,11 @@ def _table(recorder: _Recorder, interpreter: Interpreter, table: PlannedTable) -
         failed = f"rows {matched[0]} and {matched[1]} both match"
     line, column = recorder.positions.at(table.mark[0])
     end: Status = "error" if failed is not None else "true" if matched else "false"
-    return Explained(f"table {table.hit}", line, column, end, None, failed, tuple(rows))
+    tree = Explained(f"table {table.hit}", line, column, end, None, failed, tuple(rows))
+    return tree.within(EXPLAINED_PARTS_MAX)
 
 
 def _row(recorder: _Recorder, row: PlannedRow, status: Status) -> Explained:
     line, column = recorder.positions.at(row.span[0])
-    below = tuple(recorder.explained(test) for test in row.tests) if status != "not evaluated" else ()
+    below = tuple(recorder.explained(test, 1) for test in row.tests) if status != "not evaluated" else ()
     return Explained(f"row {row.number}: {recorder.text(row.span)}", line, column, status, None, None, below)

@@ -122,7 +122,7 @@ def compile_expression(
         raise InvalidRuleError(problems)
     emitter = Emitter()
     stateful = emitter.expression("expression", part)
-    function = emitter.functions_of(["expression"], "<expression>")["expression"]
+    function = emitter.functions_of(["expression"])["expression"]
     if not stateful:
         plain = function
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import marshal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 from domain.language.assembly import Written, assemble, write
 from domain.language.demands import Demand, demands_of
-from domain.language.emission import TooCostlyError
+from domain.language.emission import TooCostlyError, code_of
 from domain.language.outcome import FactContext, MergeKind, Outcome, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
 from domain.language.problems import InvalidRuleError, Problem
 from domain.language.schemas import type_of_schema
+from domain.language.settlement import Origin
+from domain.language.stored import StoredPlan, StoredPlanError, load_plan, store_plan
 
 Evaluate = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome | None]
 Condition = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], bool | None]
@@ -30,7 +35,8 @@ class CompiledRule:
     decision; the empty path stands for the whole or for a computed key. ``evaluate`` takes the fact, its context and
     the merged decision so far, returns None when the rule does not apply, and raises nothing but RuleFault.
     ``condition`` takes the same and returns True, False, or None for missing; its faults have no position. Of a table
-    it tells whether a row matches.
+    it tells whether a row matches. ``stored`` is the rule's plan as plain data, from which ``restore_rule`` makes the
+    rule again without parsing or checking its text; None for a rule that was not compiled from text.
     """
 
     source: str
@@ -43,6 +49,25 @@ class CompiledRule:
     evaluate: Evaluate
     condition: Condition
     demands: tuple[Demand, ...] = ()
+    origin: Origin | None = None
+
+    @property
+    def stored(self) -> StoredPlan | None:
+        """The rule's plan as plain data."""
+        return None if self.origin is None else self.origin.stored
+
+
+@dataclass(frozen=True, slots=True)
+class RuleImage:
+    """A rule that another process compiled: its plan as plain data, its warnings, and the code of its functions.
+
+    The code goes only between processes of one worker, of one release and one Python; it is nothing to be stored.
+    """
+
+    plan: StoredPlan
+    warnings: tuple[Problem, ...]
+    text_digest: bytes
+    code: bytes
 
 
 def compile_rule(source: str, schemas: Mapping[str, Any] | None = None) -> CompiledRule:
@@ -53,10 +78,48 @@ def compile_rule(source: str, schemas: Mapping[str, Any] | None = None) -> Compi
     plan, written, problems = _written(source, schemas)
     if plan is None or written is None:
         raise InvalidRuleError(problems)
-    evaluate, condition = assemble(source, plan, written)
+    return _compiled(Origin(source, store_plan(plan)), plan, written, tuple(problems))
+
+
+def restore_rule(source: str, stored: StoredPlan) -> CompiledRule:
+    """Compile a rule from its text and the plan that was stored of it, without parsing or checking the text again.
+
+    The two must belong together, which the caller vouches for. Its warnings are not stored. Raises StoredPlanError for
+    data that is no plan, or one of another version.
+    """
+    plan = load_plan(stored)
+    try:
+        return _compiled(Origin(source, stored), plan, write(plan), ())
+    except (TooCostlyError, AttributeError, KeyError, TypeError, ValueError, SyntaxError, AssertionError) as error:
+        raise StoredPlanError(f"not a rule's plan: {type(error).__name__}") from error
+
+
+def image_of(source: str, schemas: Mapping[str, Any] | None = None) -> RuleImage:
+    """Parse, check and compile a rule for another process; raises InvalidRuleError with every problem found."""
+    plan, written, problems = _written(source, schemas)
+    if plan is None or written is None:
+        raise InvalidRuleError(problems)
+    text = written.text
+    return RuleImage(store_plan(plan), tuple(problems), _digest(text), marshal.dumps(code_of(text)))
+
+
+def load_image(source: str, image: RuleImage) -> CompiledRule:
+    """Make the compiled rule of an image of it; what is left to do is a small part of compiling it here."""
+    plan = load_plan(image.plan)
+    written = write(plan)
+    code: CodeType | None = None
+    if _digest(written.text) == image.text_digest:
+        code = marshal.loads(image.code)  # noqa: S302 - made by this release's own code, in this worker's own process
+    return _compiled(Origin(source, image.plan), plan, written, image.warnings, code)
+
+
+def _compiled(
+    origin: Origin, plan: PlannedRule, written: Written, warnings: tuple[Problem, ...], code: CodeType | None = None
+) -> CompiledRule:
+    evaluate, condition = assemble(origin, plan, written, code)
     actions = [action for branch in plan.branches for action in branch.actions]
     return CompiledRule(
-        source=source,
+        source=origin.source,
         fact_types=plan.fact_types,
         writes=tuple(
             dict.fromkeys(
@@ -66,11 +129,16 @@ def compile_rule(source: str, schemas: Mapping[str, Any] | None = None) -> Compi
         decision_reads=plan.decision_reads,
         may_stop=any(branch.stop for branch in plan.branches),
         emits=tuple(dict.fromkeys(action.name for action in actions if isinstance(action, PlannedEffect))),
-        warnings=tuple(problems),
+        warnings=warnings,
         evaluate=evaluate,
         condition=condition,
         demands=demands_of(plan),
+        origin=origin,
     )
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def check_rule(source: str, schemas: Mapping[str, Any] | None = None) -> list[Problem]:

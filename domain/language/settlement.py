@@ -2,12 +2,13 @@
 
 Compiled code stops at the first fault of a strict operator. Here the part is evaluated again by the interpreter, which
 finds whether another operand is missing, as that wins, and where the fault is. A limit that was reached is not tried
-again: it stands where the condition or the first action begins. Rules are planned anew from their
-source, so that they hold no tree while they run well.
+again: it stands where the condition or the first action begins. Plans are made anew from the data that is
+kept of them, so that rules hold no tree while they run well.
 """
 
 from __future__ import annotations
 
+import marshal
 from functools import lru_cache
 from typing import Any
 
@@ -16,30 +17,44 @@ from domain.language.faults import MISSING_ERRORS, Exhausted, Fault
 from domain.language.interpretation import Interpreter, Missing, PartFault
 from domain.language.outcome import Contribution, Effect, MergeKind, RuleFault
 from domain.language.plan import Part, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule, PlannedTable
-from domain.language.planning import plan_rule
+from domain.language.stored import StoredPlan, load_plan
 from domain.language.tokens import Positions
 
 
+class Origin:
+    """What a compiled rule was made from: its text, and its plan as data, packed small."""
+
+    __slots__ = ("_packed", "source")
+
+    def __init__(self, source: str, stored: StoredPlan) -> None:
+        self.source = source
+        self._packed = marshal.dumps(stored)
+
+    @property
+    def stored(self) -> StoredPlan:
+        """The plan as data, made anew."""
+        data: StoredPlan = marshal.loads(self._packed)  # noqa: S302 - packed by this object
+        return data
+
+
 @lru_cache(maxsize=256)
-def planned(source: str) -> PlannedRule:
-    """Return the plan of a rule that is known to be right."""
-    plan, _ = plan_rule(source)
-    assert plan is not None
-    return plan
+def planned(origin: Origin) -> PlannedRule:
+    """Return a rule's plan."""
+    return load_plan(origin.stored)
 
 
-def settle_condition(source: str, error: Exception, payload: Any, fact: Any, decision: Any) -> bool | None:
+def settle_condition(origin: Origin, error: Exception, payload: Any, fact: Any, decision: Any) -> bool | None:
     """Return what a condition that failed comes to, None for missing; raises its RuleFault."""
-    plan = planned(source)
+    plan = planned(origin)
     assert plan.condition is not None
     if isinstance(error, Exhausted):
-        raise _located(source, PartFault(plan.condition, error.code, error.message)) from None
+        raise _located(origin, PartFault(plan.condition, error.code, error.message)) from None
     try:
         return Interpreter(plan.lets, payload, fact, decision).test(plan.condition)
     except Missing:
         return None
     except PartFault as fault:
-        raise _located(source, fault) from None
+        raise _located(origin, fault) from None
     except Exception:  # noqa: BLE001 - as deep or large a fact stops the interpreter too
         raise _unlocated(error) from None
 
@@ -76,32 +91,32 @@ def _row_matches(interpreter: Interpreter, tests: tuple[Part, ...]) -> bool:
     return True
 
 
-def settle_table(source: str, error: Exception, payload: Any, fact: Any, decision: Any) -> list[int]:
+def settle_table(origin: Origin, error: Exception, payload: Any, fact: Any, decision: Any) -> list[int]:
     """Return the rows that match where compiled code failed; raises the table's RuleFault."""
-    plan = planned(source)
+    plan = planned(origin)
     assert plan.table is not None
     if isinstance(error, Exhausted):
-        raise _located(source, PartFault(None, error.code, error.message, at=plan.table.mark)) from None
+        raise _located(origin, PartFault(None, error.code, error.message, at=plan.table.mark)) from None
     try:
         return matching_rows(Interpreter(plan.lets, payload, fact, decision), plan.table)
     except PartFault as fault:
-        raise _located(source, fault) from None
+        raise _located(origin, fault) from None
     except Exception:  # noqa: BLE001 - as deep or large a fact stops the interpreter too
         raise _unlocated(error) from None
 
 
 def settle_actions(
-    source: str, branch: str | int, error: Exception, payload: Any, fact: Any, decision: Any
+    origin: Origin, branch: str | int, error: Exception, payload: Any, fact: Any, decision: Any
 ) -> tuple[list[Contribution], list[Effect]]:
     """Return what the actions of ``then``, ``else`` or a row come to; raises the RuleFault of the first that fails.
 
     They may come to values after all: a fault that compiled code met can be beside something missing, which wins and
     which ``has`` and the like absorb.
     """
-    plan = planned(source)
+    plan = planned(origin)
     actions = _branch(plan, branch).actions
     if isinstance(error, Exhausted):
-        raise _located(source, PartFault(actions[0].value, error.code, error.message)) from None
+        raise _located(origin, PartFault(actions[0].value, error.code, error.message)) from None
     interpreter = Interpreter(plan.lets, payload, fact, decision)
     contributions: list[Contribution] = []
     effects: list[Effect] = []
@@ -123,9 +138,9 @@ def settle_actions(
                 contributions.append((MergeKind(action.kind), action.path, value))
     except Missing as missing:
         absent = PartFault(missing.part, "missing-value", "the value of an action is missing")
-        raise _located(source, absent) from None
+        raise _located(origin, absent) from None
     except PartFault as fault:
-        raise _located(source, fault) from None
+        raise _located(origin, fault) from None
     except Exception:  # noqa: BLE001 - as deep or large a fact stops the interpreter too
         raise _unlocated(error) from None
     return contributions, effects
@@ -150,8 +165,8 @@ def check_action(action: PlannedAction | PlannedEffect, value: Any) -> None:
         output(value)
 
 
-def _located(source: str, fault: PartFault) -> RuleFault:
-    line, column = Positions(source).at(fault.at[0])
+def _located(origin: Origin, fault: PartFault) -> RuleFault:
+    line, column = Positions(origin.source).at(fault.at[0])
     return RuleFault(fault.code, fault.message, line, column)
 
 

@@ -145,5 +145,5 @@ def test_an_action_gives_a_json_value_or_a_fault_with_a_position(value, fact):
 
 @pytest.mark.parametrize("source", ["", "when", "when x = 1"])
 def test_only_a_rule_that_checks_is_explained(source):
-    with pytest.raises(AssertionError):
+    with pytest.raises(InvalidRuleError):
         explain_rule(source, {}, FACT)
