@@ -39,12 +39,12 @@ class _Course:
         self.faults: list[tuple[BoundRule, Fault]] = []
         self.stopped_at: int | None = None
 
-    def consider(self, rule: BoundRule, payload: dict[str, Any], context: FactContext, so_far: dict[str, Any]) -> None:
-        """Let one rule look at the fact."""
+    def consider(self, rule: BoundRule, payload: dict[str, Any], context: FactContext, so_far: dict[str, Any]) -> bool:
+        """Let one rule look at the fact, and say whether it took a branch."""
         try:
             outcome = rule.compiled.evaluate(payload, context, so_far)
             if outcome is None:
-                return
+                return False
             self.taken.append(_Taken(rule, outcome))
         except RuleFault as fault:
             self.fail(rule, fault.code, fault.message, fault.line, fault.column)
@@ -54,6 +54,8 @@ class _Course:
             rank = rule.priority.rank if outcome.stop else None
             if rank is not None and (self.stopped_at is None or rank < self.stopped_at):
                 self.stopped_at = rank
+            return True
+        return False
 
     def fail(self, rule: BoundRule, code: str, message: str, line: int = 1, column: int = 1) -> None:
         """Keep a fault of a rule."""
@@ -93,19 +95,27 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
 
 
 def _take_in_turn(plan: Plan, fact: Fact, context: FactContext, course: _Course) -> None:
-    """Consider rules that read each other's decisions or may stop, in the plan's order."""
-    so_far: dict[str, Any] = {}
-    taken = course.taken
+    """Consider rules that read each other's decisions or may stop, in the plan's order.
+
+    What readers see is merged again only after a rule that they depend on took a branch.
+    """
+    payload, time_ns, is_dated, read = fact.payload, fact.time_ns, plan.is_dated, plan.read_positions
+    so_far = _NOTHING
+    written: list[_Taken] = []
+    is_merged = True
     for rule in plan.rules:
-        if not _is_effective(rule, fact.time_ns):
+        if is_dated and not _is_effective(rule, time_ns):
             continue
         if course.stopped_at is not None and rule.priority.rank > course.stopped_at:
             continue
-        if rule.compiled.decision_reads:
-            taken.sort(key=_position)
-            so_far = _merge(taken, None).nested()
-        course.consider(rule, fact.payload, context, so_far)
-    taken.sort(key=_position)
+        if not is_merged and rule.compiled.decision_reads:
+            written.sort(key=_position)
+            so_far = _merge(written, None).nested()
+            is_merged = True
+        if course.consider(rule, payload, context, so_far) and rule.position in read:
+            written.append(course.taken[-1])
+            is_merged = False
+    course.taken.sort(key=_position)
 
 
 def _is_effective(rule: BoundRule, time_ns: int | None) -> bool:

@@ -46,6 +46,17 @@ def evaluation_order(rules: Sequence[BoundRule]) -> list[BoundRule]:
     return ordered + cyclic
 
 
+def rules_read(rules: Sequence[BoundRule]) -> list[BoundRule]:
+    """Return the rules that write below a top-level name under which some rule reads.
+
+    Paths that touch share that name, and so do writes that conflict, of which the earlier stands."""
+    reads = {read for rule in rules for read in rule.compiled.decision_reads}
+    if () in reads:
+        return [rule for rule in rules if rule.compiled.writes]
+    names = {read[0] for read in reads}
+    return [rule for rule in rules if any(write.path[0] in names for write in rule.compiled.writes)]
+
+
 def require_no_conflict(newcomer: BoundRule, others: Iterable[BoundRule]) -> None:
     """Refuse a rule that cannot stand beside the active ones; raises BusinessError with the rules and the paths.
 

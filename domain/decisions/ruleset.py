@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from domain.decisions import patterns
-from domain.decisions.order import evaluation_order
+from domain.decisions.order import evaluation_order, rules_read
 from domain.identifiers import RuleId
 from domain.language import CompiledRule
 from domain.rules.content import Priority, RuleContent
@@ -61,12 +61,13 @@ class Plan:
     """The rules that a fact of one type can meet, in the order in which to consider them.
 
     ``is_chained`` says that some of them read ``decision`` or may stop, so that what was decided so far matters;
-    ``is_dated`` that some have effective dates.
+    ``is_dated`` that some have effective dates. ``read_positions`` are of the rules whose writes others may read.
     """
 
     rules: tuple[BoundRule, ...]
     is_chained: bool
     is_dated: bool
+    read_positions: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,8 @@ class Ruleset:
         ]
         is_chained = any(rule.compiled.decision_reads or rule.compiled.may_stop for rule in met)
         is_dated = any(rule.from_ns is not None or rule.until_ns is not None for rule in met)
-        return Plan(tuple(evaluation_order(met) if is_chained else met), is_chained, is_dated)
+        read_positions = frozenset(rule.position for rule in rules_read(met))
+        return Plan(tuple(evaluation_order(met) if is_chained else met), is_chained, is_dated, read_positions)
 
 
 def bind(rule: ActiveRule, digest: bytes, compile_rule: Callable[[str], CompiledRule]) -> BoundRule:

@@ -270,6 +270,33 @@ class TestChaining:
         )
         assert seen == [{}]
 
+    def test_a_reader_sees_what_was_written_since_the_reader_before_it(self) -> None:
+        seen: list[Any] = []
+
+        def reading(name: str) -> Evaluate:
+            return lambda _p, _f, decision: seen.append((name, dict(decision)))
+
+        decided(
+            bound("first", outcome(("set", "a", 1)), priority=HIGH, writes=(("set", "a"),)),
+            bound("first reader", reading("first reader"), priority=HIGH, reads=("a",)),
+            bound("second", outcome(("set", "b", 2)), writes=(("set", "b"),)),
+            bound("third", outcome(("set", "c", 3)), writes=(("set", "c"),)),
+            bound("second reader", reading("second reader"), reads=("b",)),
+        )
+        assert seen[0] == ("first reader", {"a": 1})
+        assert (seen[1][0], seen[1][1]["a"], seen[1][1]["b"]) == ("second reader", 1, 2)
+
+    def test_where_writes_conflict_all_the_same_a_reader_sees_what_the_output_holds(self) -> None:
+        """Such rules are never active together; the path read is written by a rule whose write does not stand."""
+        seen: list[Any] = []
+        found = decided(
+            bound("below", outcome(("set", "a.b", 1)), priority=HIGH, writes=(("set", "a.b"),)),
+            bound("whole", outcome(("set", "a", {"c": 1})), writes=(("set", "a"),)),
+            bound("reader", lambda _p, _f, decision: seen.append(dict(decision)), priority=LOW, reads=("a.c",)),
+        )
+        assert seen == [{"a": {"b": 1}}]
+        assert found.output == {"a": {"b": 1}}
+
     def test_chains_go_as_deep_as_they_are(self) -> None:
         def adding(last: str) -> Evaluate:
             return lambda _p, _f, decision: outcome(("set", f"n{int(last[1:]) + 1}", decision[last] + 1))

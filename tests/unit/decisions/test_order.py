@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.decisions.order import evaluation_order, require_no_conflict, touches
+from domain.decisions.order import evaluation_order, require_no_conflict, rules_read, touches
 from domain.decisions.ruleset import BoundRule
 from domain.errors import BusinessError
 from domain.rules.content import Priority
@@ -62,6 +62,24 @@ def test_a_reader_comes_after_every_writer_of_a_path_that_touches(read: str, wri
     reader = bound("reader", priority=HIGH, reads=(read,))
     writer = bound("writer", priority=LOW, writes=(("set", write),))
     assert order(reader, writer) == (["writer", "reader"] if waits else ["reader", "writer"])
+
+
+@pytest.mark.parametrize(
+    ("read", "found"),
+    [
+        ("a.b", ["writes a", "writes a.c"]),
+        ("x", ["writes x.y"]),
+        ("z", []),
+        ("", ["writes a", "writes a.c", "writes x.y"]),
+    ],
+)
+def test_the_rules_read_are_those_that_write_below_a_name_that_is_read(read: str, found: list[str]) -> None:
+    rules = [bound(f"writes {each}", writes=(("set", each),)) for each in ("a", "a.c", "x.y")]
+    assert [rule.name for rule in rules_read([*rules, bound("reader", reads=(read,)), bound("idle")])] == found
+
+
+def test_nothing_is_read_where_no_rule_reads() -> None:
+    assert rules_read([bound("writer", writes=(("set", "a"),))]) == []
 
 
 def test_a_reader_need_not_wait_for_a_writer_that_it_never_meets() -> None:
