@@ -49,7 +49,8 @@ def evaluation_order(rules: Sequence[BoundRule]) -> list[BoundRule]:
 def rules_read(rules: Sequence[BoundRule]) -> list[BoundRule]:
     """Return the rules that write below a top-level name under which some rule reads.
 
-    Paths that touch share that name, and so do writes that conflict, of which the earlier stands."""
+    Paths that touch share that name, and so do writes that conflict, of which the earlier stands.
+    """
     reads = {read for rule in rules for read in rule.compiled.decision_reads}
     if () in reads:
         return [rule for rule in rules if rule.compiled.writes]
