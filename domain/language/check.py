@@ -314,7 +314,8 @@ class Checker:
         reading, self._reading = self._reading, False
         key = self.check(node.key)
         self._reading = reading
-        if isinstance(key, Const) and type(key.value) is int and key.value < 0 and may_be(operand.type, "list"):
+        negative = isinstance(key, Const) and type(key.value) is int and key.value < 0
+        if negative and not node.optional and may_be(operand.type, "list"):
             self.tell("negative-index", "a list has no negative index", key.mark, "the last is `x[size(x) - 1]`")
         if node.optional:
             item = self.result("[]", False, (operand, key))

@@ -372,8 +372,8 @@ class Emitter(OperatorWriter):
         return f"[{', '.join(items)}]"
 
     def _make_map(self, part: MakeMap) -> str:
-        names = [key.value for key, _, opt in part.entries if isinstance(key, Const) and type(key.value) is str and not opt]
-        if len(set(names)) == len(part.entries):
+        plain = {k.value for k, _, opt in part.entries if isinstance(k, Const) and type(k.value) is str and not opt}
+        if len(plain) == len(part.entries):
             return f"{{{', '.join(f'{self.value(key)}: {self.value(value)}' for key, value, _ in part.entries)}}}"
         unfold = "unfolded_entry" if part.tainted else "unfolded_entry_strictly"
         entries = [

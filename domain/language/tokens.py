@@ -79,7 +79,7 @@ class Positions:
 _SCANNER: Final = re.compile(
     r"""
     (?P<skip>[ \t\r\n\f]+|//[^\n]*)
-  | (?P<string>(?:[rR][bB]?|[bB][rR]?)?(?:\"\"\"|'''|\"|'))
+  | (?P<string>(?:[rR]|[bB][rR]?)?(?:\"\"\"|'''|\"|'))
   | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
   | (?P<float>[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+|\.[0-9]+(?:[eE][+-]?[0-9]+)?)
   | (?P<int>0[xX][0-9a-fA-F]+|[0-9]+)(?P<unsigned>[uU])?

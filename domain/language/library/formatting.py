@@ -18,6 +18,7 @@ from domain.language.values import KeyedMap, TypeValue, Uint, keys_of, type_name
 _CLAUSE: Final = re.compile(r"%(?:(%)|(?:\.([0-9]{1,3}))?(.?))", re.DOTALL)
 _WHOLE: Final = frozenset({int, Uint})
 _PRECISION: Final = 6
+_NOT_UTF8: Final = re.compile("[\udc80-\udcff]+")
 
 
 def _refuse(clause: str, value: Any) -> Fault:
@@ -29,6 +30,11 @@ def _special(value: Any) -> str | None:
     if type(value) is float and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return None
+
+
+def _plain_double(value: float) -> str:
+    """Return a finite double in base 10 without an exponent, and without zeros that say nothing."""
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
 
 
 class _Text:
@@ -61,6 +67,10 @@ def _string(value: Any, text: _Text) -> None:
         _map(value, text)
     elif type(value) is TypeValue:
         text.add(value.name)
+    elif type(value) is float:
+        text.add(_plain_double(value))
+    elif type(value) is bytes:
+        text.add(_NOT_UTF8.sub("\ufffd", value.decode("utf-8", "surrogateescape")))
     else:
         text.add(to_string(value))
 
@@ -78,10 +88,9 @@ def _map(value: dict[Any, Any], text: _Text) -> None:
 def _decimal(value: Any, _precision: int) -> str:
     if type(value) in _WHOLE:
         return str(int(value))
-    special = _special(value)
-    if special is None:
+    if type(value) is not float:
         raise _refuse("d", value)
-    return special
+    return _special(value) or _plain_double(value)
 
 
 def _double(clause: str) -> Callable[[Any, int], str]:
