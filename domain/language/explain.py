@@ -47,6 +47,11 @@ class Explained:
     children: tuple[Explained, ...] = ()
     omitted: int = 0
 
+    @property
+    def size(self) -> int:
+        """The number of parts in the tree."""
+        return 1 + sum(child.size for child in self.children)
+
     def within(self, parts_max: int) -> Explained:
         """Return the tree cut to so many parts (at least one), the outermost first."""
         kept: dict[int, int] = {}

@@ -26,6 +26,10 @@ COMPARED_ITEMS_MAX: Final = 1_000_000  # elements of lists and maps, however nes
 OUTPUT_ITEMS_MAX: Final = 100_000  # elements of lists and maps, however nested, in one value of a decision
 REGEX_MEMORY_BYTES_MAX: Final = 1 << 20
 
+# What an explanation shows.
+EXPLAINED_PARTS_MAX: Final = 2_000  # the outermost first
+EXPLAINED_DEPTH_MAX: Final = 100  # parts inside one another, those of a `let` included
+
 # What a decimal may be (IEEE 754 decimal128).
 DECIMAL_DIGITS: Final = 34
 DECIMAL_EXPONENT_MAX: Final = 6144
