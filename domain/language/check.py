@@ -36,7 +36,6 @@ from domain.language.types import (
     DYN,
     JSON,
     NUMBERS,
-    OPTIONAL,
     STRING,
     TIMESTAMP,
     UNKNOWN,
@@ -50,6 +49,7 @@ from domain.language.types import (
     may_be,
     type_named,
     type_of_constant,
+    unify,
 )
 
 PAYLOAD: Final = map_of(STRING, JSON)
@@ -280,12 +280,9 @@ class Checker:
             return Select(node.span, node.mark, result, operand.tainted, operand, node.field, False)
         if kind not in UNKNOWN and kind not in {"map", "optional"}:
             return self._no_members(node, node.operand, operand, f"has no field `{node.field}`")
-        if node.optional:
-            result = Type("optional", (self._field_type(node, operand.type, node.field),))
-        elif kind == "optional":
-            result = OPTIONAL
-        else:
-            result = self._field_type(node, operand.type, node.field)
+        result = self._field_type(node, operand.type.item if kind == "optional" else operand.type, node.field)
+        if node.optional or kind == "optional":
+            result = Type("optional", (result,))
         return Select(node.span, node.mark, result, operand.tainted, operand, node.field, node.optional)
 
     def _field_type(self, node: tree.Node, type_: Type, name: str) -> Type:
@@ -317,17 +314,15 @@ class Checker:
         negative = isinstance(key, Const) and type(key.value) is int and key.value < 0
         if negative and not node.optional and may_be(operand.type, "list"):
             self.tell("negative-index", "a list has no negative index", key.mark, "the last is `x[size(x) - 1]`")
-        if node.optional:
-            item = self.result("[]", False, (operand, key))
-            call = operators.optional_index
-            return self.invoke(node, "[?]", call, (operand, key), Type("optional", (item or DYN,)))
+        if node.optional or operand.type.kind == "optional":
+            held = operand.type.item if operand.type.kind == "optional" else operand.type
+            item = self.resolve("[]", False, (held, key.type))[1]
+            call = operators.optional_index if node.optional else operators.index
+            name = "[?]" if node.optional else "[]"
+            return self.invoke(node, name, call, (operand, key), Type("optional", (item or DYN,)))
         return self.apply(node, "[]", (operand, key), written=(node.operand, node.key))
 
     # Functions and operators
-
-    def result(self, name: str, method: bool, arguments: tuple[Part, ...]) -> Type | None:
-        """Return the type of a call's result, None when no overload fits."""
-        return resolve(name, method, tuple(argument.type for argument in arguments))[1]
 
     def invoke(
         self, node: tree.Node, name: str, call: Callable[..., Any], arguments: tuple[Part, ...], result: Type
@@ -530,7 +525,7 @@ class Checker:
             branches.append((checked, self.check(value)))
         otherwise = self.check(node.otherwise)
         parts = [part for pair in branches for part in pair] + [otherwise]
-        result = join([value.type for _, value in branches] + [otherwise.type])
+        result = unify([value.type for _, value in branches] + [otherwise.type])
         return Choose(node.span, node.mark, result, any(part.tainted for part in parts), tuple(branches), otherwise)
 
     def _list(self, node: tree.ListOf) -> Part:
@@ -541,9 +536,9 @@ class Checker:
                 self.tell("not-optional", "`?` stands before an optional", written.span)
         if not any(node.optional) and all(isinstance(item, Const) for item in items):
             value = [item.value for item in items if isinstance(item, Const)]
-            return Const(node.span, node.mark, list_of(join(types)), False, value)
+            return Const(node.span, node.mark, list_of(unify(types)), False, value)
         tainted = any(item.tainted for item in items)
-        return MakeList(node.span, node.mark, list_of(join(types)), tainted, items, node.optional)
+        return MakeList(node.span, node.mark, list_of(unify(types)), tainted, items, node.optional)
 
     def _map(self, node: tree.MapOf) -> Part:
         entries = tuple((self.check(key), self.check(value), optional) for key, value, optional in node.entries)
@@ -553,7 +548,7 @@ class Checker:
             if optional and not may_be(value.type, "optional") and not self.lenient:
                 self.tell("not-optional", "`?` stands before an entry whose value is an optional", written_value.span)
         values = [value.type.item if optional else value.type for _, value, optional in entries]
-        result = map_of(join([key.type for key, _, _ in entries]), join(values))
+        result = map_of(unify([key.type for key, _, _ in entries]), unify(values))
         flat = [part for key, value, _ in entries for part in (key, value)]
         if all(isinstance(part, Const) for part in flat) and not any(optional for _, _, optional in entries):
             try:

@@ -98,8 +98,10 @@ def _loop(
         type_ = list_of(made.type if made is not None else types[-1])
     elif kind == "map":
         type_ = map_of(first, made.type if made is not None else DYN)
+    elif kind == "entries":
+        type_ = made.type if made is not None and made.type.kind == "map" else map_of(DYN, DYN)
     else:
-        type_ = map_of(DYN, DYN) if kind == "entries" else BOOL
+        type_ = BOOL
     parts = [part for part in (source, tested, made) if part is not None]
     tainted = any(part.tainted for part in parts)
     return Loop(node.span, node.mark, type_, tainted, kind, source, variables, tested, made)

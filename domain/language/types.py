@@ -1,6 +1,7 @@
 """Static types: what is known of a value before a fact is seen.
 
-``json`` is fact data of a kind not yet known: null, bool, int, uint, double, string, list or map. ``dyn`` is anything.
+``json`` is fact data of a kind not yet known: null, bool, int, uint, double, string, list or map. ``dyn`` is anything;
+with a parameter it is declared to be of that type, and may be null.
 """
 
 from __future__ import annotations
@@ -121,6 +122,48 @@ def join(types: list[Type]) -> Type:
     return JSON if all(map(is_fact_data, types)) else DYN
 
 
+def unify(types: list[Type]) -> Type:
+    """Return the type of a list's elements, a map's values or a conditional's branches, by CEL's checking rules.
+
+    Lists, maps and optionals of types that differ make no list or map of anything, but json or dyn. A timestamp, a
+    duration, an optional or another opaque type beside null is a dyn that has that type as its parameter.
+    """
+    result = FREE
+    for type_ in types:
+        merged = _merge(result, type_)
+        if merged is None:
+            return JSON if all(map(is_fact_data, types)) else DYN
+        result = merged
+    return result
+
+
+_NOT_NULLABLE: Final = JSON_KINDS | {"json", "type", "number", "decimal", "money", "email"}
+
+
+def _merge(one: Type, other: Type) -> Type | None:
+    if one == other or other.kind == "free":
+        return one
+    if one.kind == "free":
+        return other
+    for here, there in ((one, other), (other, one)):
+        if here.kind == "dyn":
+            return here if there == NULL or (there,) == here.parameters else DYN
+        if here.kind == "json":
+            return JSON if is_fact_data(there) else DYN
+        if here.kind == "null" and there.kind not in _NOT_NULLABLE:
+            return there if there.kind == "dyn" else Type("dyn", (there,))
+    if one.kind != other.kind:
+        return None
+    if one.kind == "type":
+        return one
+    if not one.parameters or len(one.parameters) != len(other.parameters):
+        return None
+    merged = tuple(map(_merge, one.parameters, other.parameters))
+    if None in merged:
+        return None
+    return Type(one.kind, tuple(part for part in merged if part is not None))
+
+
 def is_fact_data(type_: Type) -> bool:
     """Return whether every value of a type could have come from JSON."""
     if type_.kind == "map":
@@ -192,7 +235,7 @@ def bind(signature: Signature, arguments: list[Type]) -> Type:
 
     def meet(parameter: Type, actual: Type) -> None:
         if len(parameter.kind) == 1:
-            variables[parameter.kind] = join([variables.get(parameter.kind, FREE), actual])
+            variables[parameter.kind] = unify([variables.get(parameter.kind, FREE), actual])
         elif parameter.kind == actual.kind:
             for one, other in zip(parameter.parameters, actual.parameters, strict=False):
                 meet(one, other)

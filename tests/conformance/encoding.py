@@ -148,7 +148,7 @@ def decode_type(encoded: Any) -> Type:
         case "type_param":
             return Type(body)
         case "type":
-            return Type("type")
+            return Type("type", (decode_type(body),))
     return DYN
 
 
@@ -164,6 +164,8 @@ def encode_type(type_: Type) -> Any:
         return {"type": encode_type(type_.parameters[0]) if type_.parameters else "dyn"}
     if type_.kind == "optional":
         return {"abstract": "optional_type", "params": [encode_type(part) for part in type_.parameters]}
+    if type_.kind == "dyn" and type_.parameters:
+        return encode_type(type_.parameters[0])
     if type_.kind in {"json", "free", "number"}:
         return "dyn"
     if type_.kind in _TYPES or not type_.parameters:
