@@ -241,7 +241,7 @@ async def as_witnessed(
             "outcome": body["outcome"],
             "output": body["output"],
             "matches": [
-                {key: match[key] for key in ("name", "priority", "branch", "output")} for match in body["matches"]
+                {key: match[key] for key in match if key not in {"ruleId", "version"}} for match in body["matches"]
             ],
             "effects": [
                 {"name": effect["name"], "payload": payloads.get(effect["effectId"])} for effect in body["effects"]

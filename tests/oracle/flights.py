@@ -2,7 +2,8 @@
 
 Nothing of the project is imported: this is the other witness. One small function a rule, in the order of priority and
 name, says what the rule contributes to one fact's decision, or nothing. A field that a flight does not have raises
-``KeyError``; the rule then does not apply, which is the language's *missing*.
+``KeyError``; the rule then does not apply, which is the language's *missing*. A rule that builds on what the others
+decided is entered with ``reader``, and is given the merged output of those that do not.
 
 ``expected(fact)`` gives the decision of one fact (the envelope ``{"id", "type", "time", "data"}``), ``counts(facts)``
 how many facts each rule matched with its ``then`` branch.
@@ -10,11 +11,14 @@ how many facts each rule matched with its ``then`` branch.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 Fact = dict[str, Any]
+Action = tuple[str, str, Any]
 
 COMPLETED = "flight.completed"
 CANCELLED = "flight.cancelled"
@@ -24,20 +28,29 @@ REGIONAL = {"9E", "EV", "MQ", "OO", "YV"}
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What one rule contributes: its branch, and its actions as (what, where, value)."""
+    """What one rule contributes: its branch, its actions as (what, where, value), and of a table the rows.
+
+    ``stops`` says that rules of a lower priority are not considered for this fact.
+    """
 
     name: str
-    actions: tuple[tuple[str, str, Any], ...]
+    actions: tuple[Action, ...]
+    rows: tuple[int, ...] = ()
+    stops: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its name, its priority, the fact types it is for, and what it decides."""
+    """One rule: its name, its priority, the fact types it is for, and what it decides.
+
+    ``decide`` takes the fact, and where ``is_reader`` also what the rules that are no readers decided.
+    """
 
     name: str
     priority: str
     fact_types: tuple[str, ...]
-    decide: Callable[[Fact], Branch | None]
+    decide: Callable[..., Branch | None]
+    is_reader: bool = False
 
 
 RULES: list[Rule] = []
@@ -52,34 +65,66 @@ def rule(name: str, priority: str, *fact_types: str) -> Callable[[Callable[[Fact
     return enter
 
 
-def then(*actions: tuple[str, str, Any]) -> Branch:
+def reader(name: str, priority: str, *fact_types: str) -> Callable[[Callable[[Fact, Any], Branch | None]], None]:
+    """Enter the decorated function in the table of rules, as one that builds on what the others decided."""
+
+    def enter(decide: Callable[[Fact, Any], Branch | None]) -> None:
+        RULES.append(Rule(name, priority, fact_types, decide, is_reader=True))
+
+    return enter
+
+
+def then(*actions: Action) -> Branch:
     """Contribute what follows when the condition holds."""
     return Branch("then", actions)
 
 
-def otherwise(*actions: tuple[str, str, Any]) -> Branch:
+def then_stop(*actions: Action) -> Branch:
+    """Contribute what follows when the condition holds, and leave rules of a lower priority out."""
+    return Branch("then", actions, stops=True)
+
+
+def otherwise(*actions: Action) -> Branch:
     """Contribute what follows when it does not."""
     return Branch("else", actions)
 
 
-def put(path: str, value: Any) -> tuple[str, str, Any]:
+def row(number: int, *actions: Action) -> Branch:
+    """Contribute what one row of a table gives."""
+    return Branch("then", actions, rows=(number,))
+
+
+def all_rows(rows: Sequence[Branch]) -> Branch | None:
+    """Contribute what several rows of a table give, in their order; nothing where none matched."""
+    if not rows:
+        return None
+    actions = tuple(action for each in rows for action in each.actions)
+    return Branch("then", actions, rows=tuple(number for each in rows for number in each.rows))
+
+
+def put(path: str, value: Any) -> Action:
     """Set a path: over all rules, the first one wins."""
     return ("set", path, value)
 
 
-def add(path: str, value: float) -> tuple[str, str, Any]:
+def add(path: str, value: float) -> Action:
     """Add to a path: a sum over all rules."""
     return ("add", path, value)
 
 
-def append(path: str, value: Any) -> tuple[str, str, Any]:
+def append(path: str, value: Any) -> Action:
     """Append to a path: a list over all rules."""
     return ("append", path, value)
 
 
-def emit(name: str, **payload: Any) -> tuple[str, str, Any]:
+def emit(name: str, **payload: Any) -> Action:
     """Publish an effect."""
     return ("emit", name, payload)
+
+
+def usd(amount: str) -> dict[str, str]:
+    """Give an amount of money as a decision's JSON has it."""
+    return {"amount": amount, "currency": "USD"}
 
 
 def departure_hour(data: dict[str, Any]) -> int:
@@ -94,29 +139,10 @@ def departure_hour(data: dict[str, Any]) -> int:
 def _(fact: Fact) -> Branch | None:
     data = fact["data"]
     if data["diverted"]:
-        return then(
+        return then_stop(
             put("status.label", "diverted"),
             put("care.action", "meet at the other airport"),
             emit("ops.alert", flight=fact["id"], kind="diverted", destination=data["route"]["destination"]),
-        )
-    return None
-
-
-@rule("severe-delay-alert", "CRITICAL", COMPLETED)
-def _(fact: Fact) -> Branch | None:
-    data = fact["data"]
-    late = data["delay"]["arrivalMinutes"]
-    if late >= 5 * 60:
-        return then(
-            put("status.label", "severely late"),
-            emit(
-                "ops.alert",
-                flight=fact["id"],
-                kind="severe delay",
-                carrier=data["carrier"]["name"],
-                delayMinutes=late,
-                delayHours=late / 60,
-            ),
         )
     return None
 
@@ -136,16 +162,20 @@ def _(fact: Fact) -> Branch | None:
     return None
 
 
-@rule("cancellation-evening-hotel", "HIGH", CANCELLED)
+@rule("cancellation-care", "HIGH", CANCELLED)
 def _(fact: Fact) -> Branch | None:
-    if departure_hour(fact["data"]) >= 18:
-        airport = fact["data"]["route"]["origin"]
-        return then(
-            put("care.hotel", True),
-            append("care.notes", f"hotel near {airport}"),
-            emit("care.hotel", flight=fact["id"], airport=airport),
-        )
-    return otherwise(put("care.hotel", False))
+    hour, airport = departure_hour(fact["data"]), fact["data"]["route"]["origin"]
+    if hour < 11:
+        return row(1, put("care.hotel", False))
+    if hour < 18:
+        return row(2, put("care.hotel", False), add("care.voucherUsd", 15))
+    return row(
+        3,
+        put("care.hotel", True),
+        add("care.voucherUsd", 25),
+        append("care.notes", f"hotel near {airport}"),
+        emit("care.hotel", flight=fact["id"], airport=airport),
+    )
 
 
 @rule("cancellation-large-aircraft", "HIGH", CANCELLED)
@@ -172,17 +202,7 @@ def _(fact: Fact) -> Branch | None:
 def _(fact: Fact) -> Branch | None:
     data = fact["data"]
     if data["delay"]["arrivalMinutes"] >= 180 and data["route"]["distanceMiles"] >= 1500:
-        return then(put("care.compensationUsd", 600), append("care.notes", "long-haul compensation"))
-    return None
-
-
-@rule("compensation-winter-waiver", "HIGH", CANCELLED)
-def _(fact: Fact) -> Branch | None:
-    weather = fact["data"]["weather"]
-    frost = weather["tempF"] <= 32
-    snow = weather.get("precipInches", 0) > 0 or weather.get("visibilityMiles", 10) < 3
-    if frost and snow:
-        return then(put("care.compensationUsd", 0), append("care.notes", "no compensation: winter weather"))
+        return then(put("care.compensation", usd("600")), append("care.notes", "long-haul compensation"))
     return None
 
 
@@ -194,6 +214,33 @@ def _(fact: Fact) -> Branch | None:
         return then(
             add("risk.points", 3),
             emit("crew.relief", flight=fact["id"], airport=data["route"]["destination"], dutyMinutes=duty),
+        )
+    return None
+
+
+@reader("risk-watch", "HIGH", *EITHER)
+def _(fact: Fact, decision: Any) -> Branch | None:
+    points = decision["risk"]["points"]
+    if points >= 4:
+        return then(put("risk.watch", True), emit("ops.watch", flight=fact["id"], points=points))
+    return None
+
+
+@rule("severe-delay-alert", "HIGH", COMPLETED)
+def _(fact: Fact) -> Branch | None:
+    data = fact["data"]
+    late = data["delay"]["arrivalMinutes"]
+    if late >= 5 * 60:
+        return then(
+            put("status.label", "severely late"),
+            emit(
+                "ops.alert",
+                flight=fact["id"],
+                kind="severe delay",
+                carrier=data["carrier"]["name"],
+                delayMinutes=late,
+                delayHours=late / 60,
+            ),
         )
     return None
 
@@ -219,7 +266,15 @@ def _(fact: Fact) -> Branch | None:
 
 @rule("compensation-cancellation", "MEDIUM", CANCELLED)
 def _(fact: Fact) -> Branch | None:
-    return then(put("care.compensationUsd", 200 + fact["data"]["route"]["distanceMiles"] * 0.1))
+    weather, miles = fact["data"]["weather"], fact["data"]["route"]["distanceMiles"]
+    if weather.get("tempF", 99) <= 32 and weather.get("visibilityMiles", 10) < 3:
+        why = "no compensation: winter weather"
+        return row(1, put("care.compensation", usd("0")), append("care.notes", why))
+    if miles >= 1500:
+        return row(2, put("care.compensation", usd("600")), append("care.notes", "long-haul compensation"))
+    if miles >= 750:
+        return row(3, put("care.compensation", usd("400")))
+    return row(4, put("care.compensation", usd("250")))
 
 
 @rule("compensation-delay", "MEDIUM", COMPLETED)
@@ -227,7 +282,7 @@ def _(fact: Fact) -> Branch | None:
     data = fact["data"]
     if data["delay"]["arrivalMinutes"] >= 180:
         return then(
-            put("care.compensationUsd", 400 if data["route"]["distanceMiles"] >= 750 else 250),
+            put("care.compensation", usd("400" if data["route"]["distanceMiles"] >= 750 else "250")),
             append("care.notes", f"compensation for {data['carrier']['name']} passengers"),
         )
     return None
@@ -247,12 +302,9 @@ def _(fact: Fact) -> Branch | None:
     return None
 
 
-@rule("regional-claims", "MEDIUM", *EITHER)
-def _(fact: Fact) -> Branch | None:
-    data = fact["data"]
-    if data["carrier"]["code"] not in REGIONAL:
-        return None
-    if fact["type"] == CANCELLED or data["delay"]["arrivalMinutes"] >= 180:
+@reader("regional-claims", "MEDIUM", *EITHER)
+def _(fact: Fact, decision: Any) -> Branch | None:
+    if fact["data"]["carrier"]["code"] in REGIONAL and Decimal(decision["care"]["compensation"]["amount"]) > 0:
         return then(put("care.claimsTo", "the airline that sold the ticket"))
     return None
 
@@ -265,22 +317,21 @@ def _(fact: Fact) -> Branch | None:
     return None
 
 
-@rule("weather-deicing", "MEDIUM", *EITHER)
+@rule("weather-hazards", "MEDIUM", *EITHER)
 def _(fact: Fact) -> Branch | None:
-    weather = fact["data"]["weather"]
-    if weather["tempF"] <= 32 and weather["precipInches"] > 0:
-        return then(append("cause.notes", f"de-icing at {fact['data']['route']['origin']}"), add("risk.points", 1))
-    return None
-
-
-@rule("weather-departure", "MEDIUM", *EITHER)
-def _(fact: Fact) -> Branch | None:
-    weather = fact["data"]["weather"]
-    fog = weather.get("visibilityMiles", 10) < 1
-    gale = weather.get("windMph", 0) >= 25
-    if fog or gale:
-        return then(append("cause.notes", f"bad weather at {fact['data']['route']['origin']}"))
-    return None
+    weather, airport = fact["data"]["weather"], fact["data"]["route"]["origin"]
+    hazards = {
+        "fog": weather.get("visibilityMiles", 10) < 1,
+        "gale": weather.get("windMph", 0) >= 25,
+        "de-icing": weather.get("tempF", 99) <= 32 and weather.get("precipInches", 0) > 0,
+    }
+    return all_rows(
+        [
+            row(number, add("risk.points", 1), append("cause.notes", f"{hazard} at {airport}"))
+            for number, (hazard, is_met) in enumerate(hazards.items(), start=1)
+            if is_met
+        ]
+    )
 
 
 # --- LOW --------------------------------------------------------------------------------------------------------------
@@ -299,6 +350,14 @@ def _(fact: Fact) -> Branch | None:
     delay = fact["data"]["delay"]
     made_up = delay["departureMinutes"] - delay["arrivalMinutes"]
     return then(add("score.carrier", 1)) if delay["departureMinutes"] > 0 and made_up >= 20 else None
+
+
+@reader("cause-unexplained", "LOW", *EITHER)
+def _(fact: Fact, decision: Any) -> Branch | None:
+    is_explained = bool(decision.get("cause", {}).get("notes"))
+    if decision["score"]["carrier"] <= -6 and not is_explained:
+        return then(put("cause.askedOf", fact["data"]["carrier"]["name"]))
+    return None
 
 
 @rule("early-arrival", "LOW", COMPLETED)
@@ -353,12 +412,18 @@ RULES.sort(key=lambda each: (PRIORITIES.index(each.priority), each.name))
 
 def expected(fact: Fact) -> dict[str, Any]:
     """Give what a decision on this fact has to hold: outcome, matches in order, merged output and effects."""
-    matched = [(each, branch) for each in RULES if (branch := applied(each, fact)) is not None]
+    matched = matches(fact)
     return {
         "outcome": "matched" if any(branch.name == "then" for _, branch in matched) else "unmatched",
         "output": merged(action for _, branch in matched for action in branch.actions),
         "matches": [
-            {"name": each.name, "priority": each.priority, "branch": branch.name, "output": merged(branch.actions)}
+            {
+                "name": each.name,
+                "priority": each.priority,
+                "branch": branch.name,
+                "output": merged(branch.actions),
+                **({"rows": list(branch.rows)} if branch.rows else {}),
+            }
             for each, branch in matched
         ],
         "effects": [
@@ -370,28 +435,49 @@ def expected(fact: Fact) -> dict[str, Any]:
     }
 
 
+def matches(fact: Fact) -> list[tuple[Rule, Branch]]:
+    """Give the rules that contribute to a fact's decision, and what, in the order of priority and name.
+
+    Readers come last, for what they build on is complete then; no reader here builds on another.
+    """
+    found: dict[str, Branch] = {}
+    lowest = len(PRIORITIES)
+    for each in sorted(RULES, key=lambda each: each.is_reader):
+        if PRIORITIES.index(each.priority) > lowest:
+            continue
+        given = (merged(in_order(found)),) if each.is_reader else ()
+        branch = applied(each, fact, *given)
+        if branch is not None:
+            found[each.name] = branch
+            if branch.stops:
+                lowest = min(lowest, PRIORITIES.index(each.priority))
+    return [(each, found[each.name]) for each in RULES if each.name in found]
+
+
+def in_order(found: dict[str, Branch]) -> Iterable[Action]:
+    """Give the actions of the rules that are no readers, in the order of priority and name."""
+    return (
+        action for each in RULES if each.name in found and not each.is_reader for action in found[each.name].actions
+    )
+
+
 def counts(facts: Sequence[Fact]) -> dict[str, int]:
     """Count, for each rule by name, the facts that it matches with its ``then`` branch."""
-    return {each.name: count(each, facts) for each in RULES}
+    seen = Counter(each.name for fact in facts for each, branch in matches(fact) if branch.name == "then")
+    return {each.name: seen[each.name] for each in RULES}
 
 
-def count(each: Rule, facts: Iterable[Fact]) -> int:
-    """Count the facts that one rule matches with its ``then`` branch."""
-    branches = (applied(each, fact) for fact in facts)
-    return sum(branch is not None and branch.name == "then" for branch in branches)
-
-
-def applied(each: Rule, fact: Fact) -> Branch | None:
+def applied(each: Rule, fact: Fact, *decision: Any) -> Branch | None:
     """Give what one rule contributes to one fact; nothing where a field it needs is absent."""
     if fact["type"] not in each.fact_types:
         return None
     try:
-        return each.decide(fact)
+        return each.decide(fact, *decision)
     except KeyError:
         return None
 
 
-def merged(actions: Iterable[tuple[str, str, Any]]) -> dict[str, Any]:
+def merged(actions: Iterable[Action]) -> dict[str, Any]:
     """Merge actions in order: the first ``set`` of a path wins, ``add`` sums, ``append`` collects."""
     output: dict[str, Any] = {}
     for what, path, value in actions:

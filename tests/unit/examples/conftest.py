@@ -74,7 +74,13 @@ def decided(ruleset: Ruleset, fact: dict[str, Any]) -> dict[str, Any]:
         "outcome": "matched" if decision.matched else "unmatched",
         "output": decision.output,
         "matches": [
-            {"name": match.name, "priority": str(match.priority), "branch": match.branch, "output": match.output}
+            {
+                "name": match.name,
+                "priority": str(match.priority),
+                "branch": match.branch,
+                "output": match.output,
+                **({} if match.rows is None else {"rows": match.rows}),
+            }
             for match in decision.matches
         ],
         "effects": [{"name": effect.name, "payload": effect.payload} for effect in decision.effects],

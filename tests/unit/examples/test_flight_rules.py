@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from domain.decisions.order import require_no_conflict
-from domain.language import check_rule, compile_rule
+from domain.language import check_rule, compile_rule, lint_rules
 
 ROOT = Path(__file__).parents[3]
 RULE_FILES = sorted((ROOT / "examples" / "flights" / "rules").glob("*.rule"))
@@ -59,6 +59,15 @@ def test_the_rules_can_all_be_active_together(flights):
         active.append(rule)
 
 
+def test_side_by_side_the_rules_give_one_warning_of_the_tie_that_the_readme_tells_of(flights):
+    named = [(rule.name, rule.priority.rank, rule.dsl_content) for rule in flights.rules]
+    found = [
+        (lint.code, {lint.rule, lint.other}) for lint in lint_rules(named, [fact["data"] for fact in flights.facts])
+    ]
+
+    assert found == [("conflicting-set", {"early-arrival", "status-arrival"})]
+
+
 def test_the_oracle_knows_the_same_rules_at_the_same_priorities(flights, oracle):
     assert {rule.name: str(rule.priority) for rule in flights.rules} == {
         each.name: each.priority for each in oracle.RULES
@@ -94,14 +103,68 @@ def test_no_fact_makes_a_rule_fail(decisions):
 def test_every_rule_matches_some_facts_and_not_others_of_its_types(flights, oracle):
     """A rule that matched all or nothing would compare nothing; only those without a condition always match."""
     types = Counter(fact["type"] for fact in flights.facts)
+    counted = oracle.counts(flights.facts)
     always = set()
     for rule in oracle.RULES:
-        matched = oracle.count(rule, flights.facts)
-        assert matched > 0, rule.name
-        if matched == sum(types[each] for each in rule.fact_types):
+        assert counted[rule.name] > 0, rule.name
+        if counted[rule.name] == sum(types[each] for each in rule.fact_types):
             always.add(rule.name)
 
-    assert always == {"cancellation-rebooking", "carrier-score-cancelled", "compensation-cancellation"}
+    assert always == {
+        "cancellation-care",
+        "cancellation-rebooking",
+        "carrier-score-cancelled",
+        "compensation-cancellation",
+    }
+
+
+def test_every_row_of_every_table_is_taken_by_some_flight(flights, expectations):
+    taken = {}
+    for match in (match for each in expectations for match in each["matches"] if "rows" in match):
+        taken.setdefault(match["name"], set()).update(match["rows"])
+    tables = {rule.name: rule.dsl_content for rule in flights.rules if "\ntable " in rule.dsl_content}
+
+    assert len(tables) == 3
+    assert taken == {
+        name: set(range(1, sum(line.startswith("|") for line in dsl.splitlines()))) for name, dsl in tables.items()
+    }
+
+
+def test_a_table_that_collects_takes_several_rows_of_one_flight(decisions):
+    rows = [match.get("rows") for each in decisions for match in each["matches"] if match["name"] == "weather-hazards"]
+
+    assert [1, 3] in rows
+    assert [2] in rows
+
+
+def test_a_stop_leaves_out_rules_that_would_match(decisions, flights, oracle):
+    """Some diverted flights left hours late: the meal and the VIP desk are not considered for them."""
+    stopped = [
+        (fact, decision) for fact, decision in zip(flights.facts, decisions, strict=True) if "diverted" in fact["data"]
+    ]
+    would_match = [
+        rule.name
+        for fact, _ in stopped
+        for rule in oracle.RULES
+        if not rule.is_reader and rule.priority != "CRITICAL" and oracle.applied(rule, fact)
+    ]
+
+    assert all([match["name"] for match in decision["matches"]] == ["diverted-flight"] for _, decision in stopped)
+    assert {"meal-voucher", "VIP desk"} <= set(would_match)
+
+
+def test_a_rule_that_reads_sees_the_sum_of_several_rules(decisions):
+    """No rule alone adds as many points as risk-watch asks for."""
+    watched = [each for each in decisions if each["output"].get("risk", {}).get("watch")]
+    alone = max(
+        match["output"]["risk"]["points"]
+        for each in watched
+        for match in each["matches"]
+        if "points" in match["output"].get("risk", {})
+    )
+
+    assert watched
+    assert alone < 4 <= min(each["output"]["risk"]["points"] for each in watched)
 
 
 def test_a_fact_typically_matches_two_to_four_rules_and_seldom_has_an_effect(expectations):
