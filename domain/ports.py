@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from domain.decisions.fact import Fact
 from domain.decisions.ruleset import ActiveRule, Ruleset, RulesetState
 from domain.errors import RulestreamError
 from domain.identifiers import Actor, CommandId, RuleId
+from domain.language import CompiledRule, Problem, StoredPlan
 from domain.rules.content import Priority
 from domain.rules.events import RuleEvent
 from domain.rules.rule import Rule, RuleVersion
@@ -212,6 +214,19 @@ class ActiveRulesCache(Protocol):
     ) -> None: ...
 
 
+class PlanCache(Protocol):
+    """What was made of active rules' texts, near at hand, by content digest. Its failures are its own, as above.
+
+    Whoever can write to the cache alone can't make it give a plan that this worker's code did not store.
+    """
+
+    async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, StoredPlan]:
+        """Return those plans that are cached and were stored by this release with this database."""
+        ...
+
+    async def store(self, plans: Mapping[bytes, StoredPlan]) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class StoredDecision:
     """A decision and its effects as the bytes that are published: first stored, first and for ever right.
@@ -264,6 +279,17 @@ class DecisionStore(Protocol):
         ...
 
 
+class FactReader(Protocol):
+    """The facts as their stream keeps them, for as long as it does."""
+
+    async def find(self, sequence: int, stored_at_ns: int) -> Fact | None:
+        """Return the fact that the stream stored at a sequence at that moment, in nanoseconds since 1970 UTC.
+
+        None when it is not there any more, when another message is (the stream was made anew), or when it is no fact.
+        """
+        ...
+
+
 class RulesetSource(Protocol):
     """Gives use cases the compiled ruleset of a state, from the worker's own snapshot where that is current."""
 
@@ -271,8 +297,16 @@ class RulesetSource(Protocol):
 
 
 class DslCompiler(Protocol):
-    """Checks a rule's text away from where facts are decided."""
+    """Checks and compiles rules' texts away from where facts are decided."""
 
     async def check(self, source: str) -> None:
         """Return for a text that is a rule; raises InvalidRuleError with every problem otherwise."""
+        ...
+
+    async def problems(self, source: str) -> Sequence[Problem]:
+        """Return every problem of a text, errors and warnings, by position."""
+        ...
+
+    async def compile(self, sources: Sequence[str]) -> Sequence[CompiledRule]:
+        """Return the rules of texts, in order; raises InvalidRuleError for the first that is none."""
         ...

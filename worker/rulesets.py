@@ -3,21 +3,26 @@
 Which ruleset is current comes from Postgres alone (revision and digest); its rules come from the cache, or from
 Postgres where the cache is away, behind, or fails the digest. Only what changed is compiled. The snapshot is replaced
 by one assignment, so a batch sees one ruleset whole.
+
+What was made of a rule's text is in the cache too, so that a restart does not parse it again. Before the first facts
+texts are compiled here; after that in the compiler's process, so that deciding goes on beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import structlog
 
 from domain.decisions.ruleset import ActiveRule, BoundRule, Ruleset, RulesetState, bind, ruleset_digest
 from domain.errors import RulestreamError, UnavailableError
 from domain.identifiers import RuleId
-from domain.language import compile_rule
-from domain.ports import ActiveRules, ActiveRulesCache, Transactions
+from domain.language import CompiledRule, InvalidRuleError, StoredPlan, StoredPlanError, compile_rule, restore_rule
+from domain.ports import ActiveRules, ActiveRulesCache, DslCompiler, PlanCache, Transactions
 
+_CHUNK: Final = 500  # rules whose plans are held at once
 _log = structlog.get_logger(__name__)
 
 
@@ -28,9 +33,18 @@ class RulesetBrokenError(RulestreamError):
 class Rulesets:
     """RulesetSource, and the holder of the current snapshot."""
 
-    def __init__(self, transactions: Transactions, cache: ActiveRulesCache, poll_s: float) -> None:
+    def __init__(
+        self,
+        transactions: Transactions,
+        cache: ActiveRulesCache,
+        plans: PlanCache,
+        compiler: DslCompiler,
+        poll_s: float,
+    ) -> None:
         self._transactions = transactions
         self._cache = cache
+        self._plans = plans
+        self._compiler = compiler
         self._poll_s = poll_s
         self._current: Ruleset | None = None
         self._hint = asyncio.Event()
@@ -124,9 +138,37 @@ class Rulesets:
             missing = [(rule_id, version) for rule_id, version, _ in members]
         if missing or cached is None:
             await self._cache.store(state.digest, members, list(found.values()))
-        bound = await asyncio.to_thread(_bind_all, [rule for digest, rule in found.items() if digest not in known])
+        bound = await self._bound({digest: rule for digest, rule in found.items() if digest not in known})
         kept = [known[digest] for _, _, digest in members if digest in known]
         return Ruleset(state.revision, [*kept, *bound], state.digest)
+
+    async def _bound(self, rules: Mapping[bytes, ActiveRule]) -> list[BoundRule]:
+        """Compile rules, at the start from their plans where these are at hand, and keep the plans of the others."""
+        is_deciding = self._current is not None
+        bound: list[BoundRule] = []
+        digests = list(rules)
+        for start in range(0, len(digests), _CHUNK):
+            chunk = {digest: rules[digest] for digest in digests[start : start + _CHUNK]}
+            compiled: dict[bytes, CompiledRule] = {}
+            if not is_deciding:
+                compiled = await asyncio.to_thread(_restore_all, chunk, await self._plans.load(list(chunk)))
+            others = {digest: rule for digest, rule in chunk.items() if digest not in compiled}
+            if others:
+                made = dict(zip(others, await self._compiled(_sources(others.values())), strict=True))
+                compiled.update(made)
+                await self._plans.store({digest: one.stored for digest, one in made.items() if one.stored is not None})
+            bound += [bind(rule, digest, lambda _, one=compiled[digest]: one) for digest, rule in chunk.items()]  # type: ignore[misc]  # a default binds it now
+        return bound
+
+    async def _compiled(self, sources: Sequence[str]) -> Sequence[CompiledRule]:
+        if self._current is None:
+            return await asyncio.to_thread(_compile_all, sources)
+        try:
+            return await self._compiler.compile(sources)
+        except (InvalidRuleError, UnavailableError) as error:
+            # These rules were checked and approved: that the compiler fails on them must not keep them from deciding.
+            _log.warning("compiler_failed", reason=error.message, rules=len(sources))
+            return await asyncio.to_thread(_compile_all, sources)
 
     async def _from_store(
         self, state: RulesetState, active_rules: ActiveRules
@@ -140,5 +182,19 @@ class Rulesets:
         return members, found
 
 
-def _bind_all(rules: Sequence[ActiveRule]) -> list[BoundRule]:
-    return [bind(rule, rule.digest, compile_rule) for rule in rules]
+def _sources(rules: Iterable[ActiveRule]) -> list[str]:
+    return [rule.content.dsl_content for rule in rules]
+
+
+def _compile_all(sources: Sequence[str]) -> list[CompiledRule]:
+    return [compile_rule(source) for source in sources]
+
+
+def _restore_all(rules: Mapping[bytes, ActiveRule], plans: Mapping[bytes, StoredPlan]) -> dict[bytes, CompiledRule]:
+    restored: dict[bytes, CompiledRule] = {}
+    for digest, plan in plans.items():
+        try:
+            restored[digest] = restore_rule(rules[digest].content.dsl_content, plan)
+        except StoredPlanError:
+            _log.warning("cache_entry_refused", entry="plan", reason="not a plan of this release")
+    return restored

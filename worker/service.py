@@ -24,24 +24,29 @@ from streams.dead_letters import dead_command_publication
 from streams.facts.intake import DeadReason
 from streams.facts.loop import FactLoop, LoopSettings
 from streams.facts.puller import Puller, PullSettings
+from streams.facts.reader import StreamFacts
 from streams.wire import BatchPublisher
+from worker.adapters.postgres.cache_key import cache_key
 from worker.adapters.postgres.decisions import PostgresDecisions
 from worker.adapters.postgres.pool import open_pool, schema_version
 from worker.adapters.postgres.transactions import PostgresTransactions
 from worker.adapters.redis.active_rules import RedisActiveRules
+from worker.adapters.redis.plans import RedisPlans
 from worker.clock import SystemClock
-from worker.dsl import ThreadedDslCompiler
+from worker.compiler.process import CompilerProcess
 from worker.probes import Probes, Readiness, State
 from worker.relay import OutboxRelay
+from worker.release import language_digest
 from worker.rulesets import Rulesets
 from worker.settings import Role, Settings
 from worker.telemetry import Telemetry
 from worker.usecases.answer_queries import QueryResponder
 from worker.usecases.change_rules import Tools
 from worker.usecases.decide_commands import CommandDecider
+from worker.usecases.explain_decisions import DecisionExplainer
 
 # The database's version that this code is written for: the newest migration.
-SCHEMA_VERSION: Final = "0001"
+SCHEMA_VERSION: Final = "0002"
 PULL_BYTES: Final = 8 * 1024 * 1024
 HEADER_ROOM_BYTES: Final = 64 * 1024
 _PING_TIMEOUT_S: Final = 2.0
@@ -168,7 +173,10 @@ class Worker:
         transactions = PostgresTransactions(pool)
         decisions = PostgresDecisions(pool)
         clock = SystemClock()
-        self._rulesets = rulesets = Rulesets(transactions, cache, settings.ruleset_poll_s)
+        compiler = CompilerProcess()
+        self._on_stop("compiler", compiler.stop)
+        plans = RedisPlans(redis, await cache_key(pool), language_digest())
+        self._rulesets = rulesets = Rulesets(transactions, cache, plans, compiler, settings.ruleset_poll_s)
         await rulesets.start()
         self._on_stop("rulesets", rulesets.stop)
 
@@ -181,7 +189,15 @@ class Worker:
             if relay is not None:
                 relay.hint()
 
-        commands = CommandDecider(transactions, clock, Tools(ThreadedDslCompiler(), rulesets), on_change)
+        commands = CommandDecider(transactions, clock, Tools(compiler, rulesets), on_change)
+        explainer = DecisionExplainer(
+            transactions,
+            decisions,
+            StreamFacts(data, settings.facts_stream),
+            rulesets,
+            compiler,
+            settings.fact_bytes_max,
+        )
         self._control = control = ControlPlane(
             settings.control_url,
             ControlSettings(
@@ -192,7 +208,7 @@ class Worker:
                 serve_queries=Role.QUERIES in settings.roles,
             ),
             commands,
-            QueryResponder(transactions, decisions),
+            QueryResponder(transactions, decisions, explainer),
             _CommandGrave(publisher, data),
             rulesets.hint,
             lambda: self._on_closed("control"),
@@ -229,6 +245,7 @@ class Worker:
             )
             await facts.start()
             self._on_stop("facts", facts.stop)
+        await compiler.start()  # by now, so that the first command need not wait for it
         await self._probes.start(settings.http_host, settings.http_port)
         self._on_stop("probes", self._probes.stop)
         _log.info("worker_started", health_port=self._probes.port, roles=sorted(settings.roles))

@@ -10,11 +10,18 @@ import msgspec
 import pytest
 import redis.asyncio
 
+from domain.decisions.engine import decide
+from domain.decisions.fact import Fact
 from domain.decisions.ruleset import Ruleset
+from domain.language import compile_rule
 from tests.behaviour.bus import Bus, connected, eventually
+from worker.adapters.postgres.cache_key import cache_key
 from worker.adapters.postgres.pool import open_pool
 from worker.adapters.postgres.transactions import PostgresTransactions
 from worker.adapters.redis.active_rules import RedisActiveRules
+from worker.adapters.redis.plans import RedisPlans
+from worker.compiler.process import CompilerProcess
+from worker.release import language_digest
 from worker.rulesets import Rulesets
 from worker.service import running_worker
 from worker.settings import Settings, load_settings
@@ -52,7 +59,10 @@ async def rulesets(settings: Settings, redis_url: str, poll_s: float = 60.0) -> 
         pool = await open_pool(settings.postgres_dsn.get_secret_value(), size_max=4, timeout_s=10)
         stack.push_async_callback(pool.close)
         client = await stack.enter_async_context(redis.asyncio.from_url(redis_url))
-        found = Rulesets(PostgresTransactions(pool), RedisActiveRules(client), poll_s)
+        compiler = CompilerProcess()
+        stack.push_async_callback(compiler.stop)
+        plans = RedisPlans(client, await cache_key(pool), language_digest())
+        found = Rulesets(PostgresTransactions(pool), RedisActiveRules(client), plans, compiler, poll_s)
         await found.start()
         stack.push_async_callback(found.stop)
         yield found
@@ -67,6 +77,11 @@ def told(ruleset: Ruleset) -> tuple[int, str, list[tuple[str, str, int]]]:
     """Tell what a ruleset is: its revision, its digest, its rules."""
     rules = sorted((rule.name, str(rule.rule_id), rule.version) for rule in ruleset.rules)
     return ruleset.revision, ruleset.digest.hex(), rules
+
+
+def decided(ruleset: Ruleset) -> dict[str, Any]:
+    """Decide a fact of a type that every rule is for."""
+    return decide(ruleset, Fact(b"k" * 16, "f1", "any.type", 1, None, {})).output
 
 
 async def truth(bus: Bus) -> tuple[int, str, list[tuple[str, str, int]]]:
@@ -137,6 +152,25 @@ async def ids_forged_and_rules_lost(cache: Cache) -> None:
     await rules_lost(cache)
 
 
+async def plans_lost(cache: Cache) -> None:
+    await cache.delete(*await cache.keys("rulestream:plan:*"))
+
+
+async def plans_swapped(cache: Cache) -> None:
+    keys = await cache.keys("rulestream:plan:*")
+    assert len(keys) == len(RULES)
+    values = await cache.mget(keys)
+    for key, value in zip(keys, values[1:] + values[:1], strict=True):
+        await cache.set(key, value)
+
+
+async def plans_forged(cache: Cache) -> None:
+    """Put a plan of one's own in every place, sealed as well as one can who has no key."""
+    forger = RedisPlans(cache, b"", language_digest())
+    plan = compile_rule("then set a = 666").stored
+    await forger.store({bytes.fromhex(key[-64:].decode()): plan for key in await cache.keys("rulestream:plan:*")})
+
+
 @pytest.mark.parametrize(
     "tamper",
     [
@@ -151,6 +185,9 @@ async def ids_forged_and_rules_lost(cache: Cache) -> None:
         lists_shortened,
         lists_of_another_revision,
         ids_forged_and_rules_lost,
+        plans_lost,
+        plans_swapped,
+        plans_forged,
     ],
 )
 async def test_whatever_is_done_to_the_cache_the_ruleset_is_what_postgres_says(
@@ -158,7 +195,9 @@ async def test_whatever_is_done_to_the_cache_the_ruleset_is_what_postgres_says(
 ) -> None:
     await load(settings, redis_url)  # the lists of every revision need not be there, the last one's is
     await tamper(cache)
-    assert told(await load(settings, redis_url)) == await truth(bus)
+    found = await load(settings, redis_url)
+    assert told(found) == await truth(bus)
+    assert decided(found) == {"a": 1, "b": 2, "c": 3}
     assert told(await load(settings, redis_url)) == await truth(bus), "nor does what was put back lead astray"
 
 
@@ -171,6 +210,35 @@ async def test_a_flushed_cache_is_filled_again(bus: Bus, settings: Settings, red
     await load(settings, redis_url)
     assert len(await cache.keys("rulestream:rule:*")) == len(RULES)
     assert len(await cache.keys("rulestream:members:*")) == 1
+
+
+async def test_a_restart_parses_no_rule_again(
+    bus: Bus, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await load(settings, redis_url)
+    monkeypatch.setattr("domain.language.rule.plan_rule", None)  # what parses and checks
+    found = await load(settings, redis_url)
+    assert told(found) == await truth(bus)
+    assert decided(found) == {"a": 1, "b": 2, "c": 3}
+
+
+async def test_beside_deciding_a_rule_is_compiled_by_another_process(
+    bus: Bus, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rulesets(settings, redis_url) as found:
+        await bus.activate_new("fourth", "then set d = 4")
+        monkeypatch.setattr("domain.language.rule.plan_rule", None)
+        monkeypatch.setattr("domain.language.emission.code_of", None)
+        assert decided(await found.refresh()) == {"a": 1, "b": 2, "c": 3, "d": 4}
+
+
+async def test_an_approved_rule_decides_though_the_compiler_fails(
+    bus: Bus, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rulesets(settings, redis_url) as found:
+        await bus.activate_new("fourth", "then set d = 4")
+        monkeypatch.setattr("worker.compiler.process.sys.executable", "/nowhere/python")
+        assert decided(await found.refresh()) == {"a": 1, "b": 2, "c": 3, "d": 4}
 
 
 async def test_a_raised_revision_swaps_the_snapshot_and_compiles_only_what_is_new(

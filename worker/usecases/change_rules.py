@@ -17,7 +17,6 @@ from domain.decisions.order import require_no_conflict
 from domain.decisions.ruleset import ActiveRule, RulesetState, bind
 from domain.errors import BusinessError, NotFoundError, ValidationError
 from domain.identifiers import Actor, CommandId, RuleId
-from domain.language import compile_rule
 from domain.ports import DslCompiler, RulesetSource, Transaction
 from domain.rules.content import RuleContent, format_moment
 from domain.rules.rule import Rule
@@ -182,7 +181,8 @@ async def _require_company(tx: Transaction, state: RulesetState, rule: Rule, too
     """Refuse a version that cannot stand beside the other rules that decide."""
     candidate = ActiveRule(rule.id, rule.version, rule.content)
     company = await tools.rulesets.snapshot(state, tx.active_rules)
-    require_no_conflict(bind(candidate, candidate.digest, compile_rule), company.rules)
+    (compiled,) = await tools.compiler.compile([rule.content.dsl_content])
+    require_no_conflict(bind(candidate, candidate.digest, lambda _: compiled), company.rules)
 
 
 async def _existing(tx: Transaction, text: str) -> Rule:

@@ -2,6 +2,10 @@
 -- Which ruleset is the current one.
 SELECT revision, digest FROM ruleset;
 
+-- name: cache_key
+-- What plans in the cache are vouched for with.
+SELECT cache_key FROM ruleset;
+
 -- name: lock_ruleset
 -- The same, and nobody else may change the active rules before this transaction ends.
 SELECT revision, digest FROM ruleset FOR UPDATE;

@@ -1,0 +1,178 @@
+"""The worker's side of the compiler's process: started on first use, replaced when it dies, stopped with the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from domain.errors import UnavailableError
+from domain.language import CompiledRule, InvalidRuleError, Problem, RuleImage, load_image
+from worker.compiler.child import too_costly
+from worker.compiler.frames import LENGTH_BYTES, Check, Compile, Reply, Request, decode_reply, encode
+
+# What a rule within the language's limits takes is a tenth of this, on a machine with nothing else to do.
+TIMEOUT_S: Final = 10.0
+TEXTS_MAX: Final = 100
+CODE_POINTS_MAX: Final = 200_000
+_STOP_TIMEOUT_S: Final = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+class CompilerDiedError(Exception):
+    """The compiler did not answer: it died, or it was late and was stopped."""
+
+    def __init__(self, reason: str, *, is_late: bool) -> None:
+        super().__init__(reason)
+        self.is_late = is_late
+
+
+class CompilerProcess:
+    """DslCompiler in a process of its own, one text after the other.
+
+    A text that takes more than ``timeout_s``, or that kills the process twice, is refused as ``too-costly``. What
+    remains to be done here is to load what was compiled, on a thread.
+    """
+
+    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._turn = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while there is one."""
+        return None if self._process is None else self._process.pid
+
+    async def start(self) -> None:
+        """Start the process, if it does not run, so that the first text need not wait for it."""
+        async with self._turn:
+            await self._started()
+
+    async def stop(self) -> None:
+        """End the process."""
+        async with self._turn:
+            process, self._process = self._process, None
+            if process is None:
+                return
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                    await process.wait()
+            except TimeoutError:
+                await _kill(process)
+
+    async def check(self, source: str) -> None:
+        """Return for a text that is a rule; raises InvalidRuleError with every problem otherwise."""
+        problems = await self.problems(source)
+        if any(problem.severity == "error" for problem in problems):
+            raise InvalidRuleError(problems)
+
+    async def problems(self, source: str) -> Sequence[Problem]:
+        """Return every problem of a text, errors and warnings, by position."""
+        (found,) = await self._answers(Check([source]))
+        return found if isinstance(found, list) else []
+
+    async def compile(self, sources: Sequence[str]) -> Sequence[CompiledRule]:
+        """Return the rules of texts, in order; raises InvalidRuleError for the first that is none."""
+        rules: list[CompiledRule] = []
+        for chunk in _chunks(sources):
+            images = await self._answers(Compile(chunk))
+            rules += await asyncio.to_thread(_load_all, chunk, images)
+        return rules
+
+    async def _answers(self, request: Request) -> Reply:
+        async with self._turn:
+            try:
+                return await self._ask(request)
+            except CompilerDiedError as error:
+                if len(request.sources) > 1:  # one of them is to blame: each is tried alone
+                    return [await self._alone(type(request)([source])) for source in request.sources]
+                if error.is_late:
+                    return [_refused(error, request)]
+                return [await self._alone(request)]
+
+    async def _alone(self, request: Request) -> RuleImage | list[Problem]:
+        try:
+            return (await self._ask(request))[0]
+        except CompilerDiedError as error:
+            return _refused(error, request)
+
+    async def _ask(self, request: Request) -> Reply:
+        process = await self._started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                process.stdin.write(encode(request))
+                await process.stdin.drain()
+                length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
+                reply = decode_reply(await process.stdout.readexactly(length))
+        except (TimeoutError, asyncio.IncompleteReadError, OSError, msgspec.MsgspecError) as error:
+            await self._drop()
+            is_late = isinstance(error, TimeoutError)
+            raise CompilerDiedError(f"{type(error).__name__}: {error}", is_late=is_late) from error
+        except BaseException:
+            # Cancelled in mid-answer: what is still to come would be taken for the next one's.
+            await self._drop()
+            raise
+        return reply
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "worker.compiler.child",
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                )
+            except OSError as error:
+                raise UnavailableError("compiler", f"no process can be started: {error}") from error
+        return self._process
+
+    async def _drop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            await asyncio.shield(_kill(process))
+
+
+def _refused(error: CompilerDiedError, request: Request) -> list[Problem]:
+    _log.warning("compiler_died", reason=str(error), code_points=len(request.sources[0]))
+    return [too_costly()]
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+def _chunks(sources: Sequence[str]) -> list[list[str]]:
+    """Split texts so that one request takes no longer than its time-out allows for."""
+    chunks: list[list[str]] = []
+    size = CODE_POINTS_MAX
+    for source in sources:
+        if size + len(source) > CODE_POINTS_MAX or len(chunks[-1]) >= TEXTS_MAX:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(source)
+        size += len(source)
+    return chunks
+
+
+def _load_all(sources: Sequence[str], images: Reply) -> list[CompiledRule]:
+    rules: list[CompiledRule] = []
+    for source, image in zip(sources, images, strict=True):
+        if isinstance(image, list):
+            raise InvalidRuleError(image)
+        rules.append(load_image(source, image))
+    return rules

@@ -1,0 +1,1 @@
+ALTER TABLE ruleset DROP COLUMN cache_key;
