@@ -114,6 +114,17 @@ def fact_key(kind: str, source: str, fact_id: str) -> bytes:
     return state.digest()[:FACT_KEY_BYTES]
 
 
+def parse_decision_id(text: str) -> bytes:
+    """Return the fact's key that a decision's id is the hexadecimal form of; raises ValidationError."""
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != FACT_KEY_BYTES:
+        raise ValidationError("decisionId is 32 hexadecimal digits", field="decisionId")
+    return key
+
+
 @lru_cache(maxsize=256)
 def _key_state(kind: str, source: str) -> hashlib._Hash:
     """Return the hash's state before the id, which is the same for all facts of a source."""

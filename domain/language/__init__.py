@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.language.addition import add_values
 from domain.language.demands import Demand
-from domain.language.explain import Explained, explain_rule
+from domain.language.explain import Explained, explain_compiled, explain_rule
 from domain.language.expression import CompiledExpression, compile_expression
 from domain.language.lints import SetLint, lint_rules
 from domain.language.outcome import AdditionError, FactContext, MergeKind, Outcome, Path, RuleFault, Write
@@ -49,6 +49,7 @@ __all__ = [
     "check_template",
     "compile_expression",
     "compile_rule",
+    "explain_compiled",
     "explain_rule",
     "fill_template",
     "image_of",

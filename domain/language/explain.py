@@ -21,6 +21,8 @@ from domain.language.outcome import FactContext
 from domain.language.plan import Const, Has, Part, PlannedRow, PlannedRule, PlannedTable, Select, Variable, children
 from domain.language.planning import plan_rule
 from domain.language.problems import InvalidRuleError
+from domain.language.rule import CompiledRule
+from domain.language.settlement import planned
 from domain.language.tokens import Positions
 from domain.language.tree import Span
 from domain.language.values import KeyedMap, OptionalValue, to_json, type_name
@@ -210,9 +212,22 @@ def explain_rule(
     source: str, payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any] | None = None
 ) -> Explained:
     """Explain a rule for a fact: the condition's tree, or a table's rows; raises InvalidRuleError."""
-    plan = _planned(source)
+    return _explained(source, _planned(source), payload, fact, decision or {})
+
+
+def explain_compiled(
+    rule: CompiledRule, payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any] | None = None
+) -> Explained:
+    """Explain a rule as ``explain_rule`` does, without parsing its text again."""
+    plan = _planned(rule.source) if rule.origin is None else planned(rule.origin)
+    return _explained(rule.source, plan, payload, fact, decision or {})
+
+
+def _explained(
+    source: str, plan: PlannedRule, payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]
+) -> Explained:
     recorder = _Recorder(source, plan)
-    interpreter = Interpreter(plan.lets, payload, fact, decision or {}, recorder.seen)
+    interpreter = Interpreter(plan.lets, payload, fact, decision, recorder.seen)
     if plan.table is not None:
         return _table(recorder, interpreter, plan.table)
     if plan.condition is None:
