@@ -25,7 +25,7 @@ _BRACKETS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTA
 _Payload = TypeVar("_Payload", bound=msgspec.Struct)
 
 
-def decode_request(data: bytes, payload_type: type[_Payload]) -> _Payload:
+def decode_request(data: bytes, payload_type: type[_Payload], depth_max: int = DEPTH_MAX) -> _Payload:
     """Read a command's or query's payload; an empty one is ``{}``.
 
     Raises InvalidRequestError (not JSON, not an object, too large or deep, an unknown field), MissingParameterError,
@@ -33,8 +33,8 @@ def decode_request(data: bytes, payload_type: type[_Payload]) -> _Payload:
     """
     if len(data) > REQUEST_BYTES_MAX:
         raise InvalidRequestError(f"a payload is at most {REQUEST_BYTES_MAX} bytes", bytes=len(data))
-    if is_too_deep(data):
-        raise InvalidRequestError(f"a payload is nested at most {DEPTH_MAX} deep")
+    if is_too_deep(data, depth_max):
+        raise InvalidRequestError(f"a payload is nested at most {depth_max} deep")
     try:
         return msgspec.json.decode(data or b"{}", type=payload_type)
     except msgspec.ValidationError as error:

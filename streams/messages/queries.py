@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
@@ -11,11 +11,16 @@ from domain.ports import SortField
 from domain.rules.content import Priority, format_moment
 from domain.rules.rule import Rule, RuleVersion
 from domain.rules.status import RuleStatus
+from streams.codec import DEPTH_MAX
 from streams.messages.commands import ErrorBody
+
+_ABSENT: Final = msgspec.Raw()
 
 
 class QueryPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The root of every query's payload."""
+    """The root of every query's payload, and how deep it may be nested."""
+
+    depth_max: ClassVar[int] = DEPTH_MAX
 
 
 class GetRule(QueryPayload, frozen=True):
@@ -69,6 +74,38 @@ class GetDecision(QueryPayload, frozen=True):
     fact_id: str | None = None
 
 
+class ExplainDecision(QueryPayload, frozen=True, kw_only=True):
+    """Why rules applied to a fact, or did not: to a fact that was decided, or of one rule to a fact that is given.
+
+    By ``decision_id``: the rules under which the fact was decided, those that took a branch or failed first, or one of
+    them, by ``rule_id`` or ``name``. The fact is read back from its stream, so this works for as long as that keeps it.
+
+    Without: the rule of ``rule_id`` or ``name`` in a ``version`` (default: the version that decides, else the latest),
+    or of the text ``dsl_content``, alone, on ``fact``, a JSON object. ``decision`` is then what other rules are taken
+    to have set (default: nothing). ``fact_type`` is by default one that the rule's ``on`` takes; without ``fact_time``
+    (RFC 3339 with offset) ``fact.time`` is missing and the rule's dates are not looked at.
+
+    The result has ``items`` (``ExplanationBody``), ``total`` and, where there is more, ``nextOffset``, and tells
+    ``factId`` and ``factType``; for a decision also ``decisionId`` and ``ruleset`` with ``revision`` and ``digest``.
+    """
+
+    # A fact or a decision is one of the payload's fields, and told by its own error when it is too deep.
+    depth_max: ClassVar[int] = 2 * DEPTH_MAX
+
+    decision_id: str | None = None
+    rule_id: str | None = None
+    name: str | None = None
+    version: int | None = None
+    dsl_content: str | None = None
+    fact: msgspec.Raw = _ABSENT
+    fact_type: str | None = None
+    fact_id: str | None = None
+    fact_time: str | None = None
+    decision: msgspec.Raw = _ABSENT
+    page_size: int = 50
+    page_offset: int = 0
+
+
 PAYLOADS: Final[dict[str, type[QueryPayload]]] = {
     "get": GetRule,
     "list": ListRules,
@@ -78,6 +115,7 @@ PAYLOADS: Final[dict[str, type[QueryPayload]]] = {
     "validate": ValidateDsl,
     "command": GetCommand,
     "decision": GetDecision,
+    "explain": ExplainDecision,
 }
 
 

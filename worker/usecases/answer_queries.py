@@ -1,4 +1,4 @@
-"""The queries: get, list, versions, history, ruleset, validate, command, decision. They change nothing."""
+"""The queries: get, list, versions, history, ruleset, validate, command, decision, explain. They change nothing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from domain.errors import (
     NotFoundError,
     RulestreamError,
     UnavailableError,
-    ValidationError,
 )
-from domain.identifiers import Actor, CommandId, RuleId
+from domain.identifiers import Actor, CommandId, RuleId, parse_decision_id
 from domain.language import check_rule
 from domain.ports import DecisionStore, RuleCriteria, StoredDecision, Transactions
 from streams.codec import decode_request
@@ -25,6 +24,7 @@ from streams.messages.commands import ErrorBody
 from streams.messages.events import lifecycle_event
 from streams.messages.queries import (
     PAYLOADS,
+    ExplainDecision,
     GetCommand,
     GetDecision,
     GetRule,
@@ -39,10 +39,8 @@ from streams.messages.queries import (
     rule_view,
     version_view,
 )
-
-PAGE_SIZE_MAX: Final = 500
-PAGE_OFFSET_MAX: Final = 10_000_000
-PAGE_BYTES_MAX: Final = 512 * 1024
+from worker.usecases.explain_decisions import DecisionExplainer
+from worker.usecases.paging import filled_page, require_page
 
 _ENCODER: Final = msgspec.json.Encoder()
 _log = structlog.get_logger(__name__)
@@ -51,9 +49,10 @@ _log = structlog.get_logger(__name__)
 class QueryResponder:
     """QueryPort: answers, errors included, from Postgres as it stands at that moment."""
 
-    def __init__(self, transactions: Transactions, decisions: DecisionStore) -> None:
+    def __init__(self, transactions: Transactions, decisions: DecisionStore, explainer: DecisionExplainer) -> None:
         self._transactions = transactions
         self._decisions = decisions
+        self._explainer = explainer
         self._answers: dict[type[QueryPayload], Callable[[Actor, Any], Awaitable[Any]]] = {
             GetRule: self._get_rule,
             ListRules: self._list_rules,
@@ -63,6 +62,7 @@ class QueryResponder:
             ValidateDsl: self._validate,
             GetCommand: self._get_command,
             GetDecision: self._get_decision,
+            ExplainDecision: self._explain,
         }
 
     async def handle(self, actor: Actor, verb: str, payload: bytes) -> bytes:
@@ -70,7 +70,9 @@ class QueryResponder:
             payload_type = PAYLOADS.get(verb)
             if payload_type is None:
                 raise NotFoundError(f"no such query: {verb[:64]}", verb=verb[:64])  # noqa: TRY301
-            result = await self._answers[payload_type](actor, decode_request(payload, payload_type))
+            result = await self._answers[payload_type](
+                actor, decode_request(payload, payload_type, payload_type.depth_max)
+            )
         except UnavailableError as error:
             _log.warning("query_unavailable", verb=verb, service=error.service, reason=error.message)
             return _error(ErrorCode.UNAVAILABLE, f"{error.service} is away; ask again later", {})
@@ -96,7 +98,7 @@ class QueryResponder:
         return rule_view(rule)
 
     async def _list_rules(self, _: Actor, query: ListRules) -> Any:
-        _require_page(query.page_size, query.page_offset)
+        require_page(query.page_size, query.page_offset)
         criteria = RuleCriteria(
             status=query.status,
             priority=query.priority,
@@ -110,29 +112,29 @@ class QueryResponder:
         )
         async with self._transactions.begin() as tx:
             page = await tx.rules.list_by_criteria(criteria)
-        return _page((rule_summary(rule) for rule in page.items), page.total, query.page_offset)
+        return filled_page((rule_summary(rule) for rule in page.items), page.total, query.page_offset)
 
     async def _list_versions(self, _: Actor, query: ListVersions) -> Any:
-        _require_page(query.page_size, query.page_offset)
+        require_page(query.page_size, query.page_offset)
         async with self._transactions.begin() as tx:
             versions = await tx.rules.versions_of(RuleId.parse(query.rule_id))
         if not versions:
             raise NotFoundError("no such rule", ruleId=query.rule_id)
         chosen = versions[query.page_offset : query.page_offset + query.page_size]
-        return _page((version_view(version) for version in chosen), len(versions), query.page_offset)
+        return filled_page((version_view(version) for version in chosen), len(versions), query.page_offset)
 
     async def _list_history(self, _: Actor, query: ListHistory) -> Any:
-        _require_page(query.page_size, query.page_offset)
+        require_page(query.page_size, query.page_offset)
         async with self._transactions.begin() as tx:
             entries = await tx.history.of_rule(RuleId.parse(query.rule_id))
         if not entries:
             raise NotFoundError("no such rule", ruleId=query.rule_id)
         chosen = entries[query.page_offset : query.page_offset + query.page_size]
         events = (lifecycle_event(one.event_id, one.event, one.command_id, one.revision) for one in chosen)
-        return _page(events, len(entries), query.page_offset)
+        return filled_page(events, len(entries), query.page_offset)
 
     async def _get_ruleset(self, _: Actor, query: GetRuleset) -> Any:
-        _require_page(query.page_size, query.page_offset)
+        require_page(query.page_size, query.page_offset)
         async with self._transactions.begin() as tx:
             state = await tx.active_rules.state()
             members = sorted(await tx.active_rules.members(), key=lambda member: member[0])
@@ -148,7 +150,7 @@ class QueryResponder:
             }
             for rule in sorted(rules, key=lambda rule: rule.rule_id)
         )
-        page = _page(items, len(members), query.page_offset)
+        page = filled_page(items, len(members), query.page_offset)
         return {"revision": state.revision, "digest": state.digest.hex(), **page}
 
     async def _validate(self, _: Actor, query: ValidateDsl) -> Any:
@@ -165,7 +167,7 @@ class QueryResponder:
     async def _get_decision(self, _: Actor, query: GetDecision) -> Any:
         found: Iterable[StoredDecision]
         if query.decision_id is not None:
-            one = await self._decisions.find(_key(query.decision_id))
+            one = await self._decisions.find(parse_decision_id(query.decision_id))
             found = [] if one is None else [one]
         elif query.fact_id is not None:
             found = await self._decisions.find_by_fact_id(query.fact_id)
@@ -175,38 +177,8 @@ class QueryResponder:
             return msgspec.Raw(decision.body)
         raise NotFoundError("no such decision", decisionId=query.decision_id, factId=query.fact_id)
 
-
-def _key(decision_id: str) -> bytes:
-    try:
-        key = bytes.fromhex(decision_id)
-    except ValueError:
-        key = b""
-    if len(key) != 16:
-        raise ValidationError("decisionId is 32 hexadecimal digits", field="decisionId")
-    return key
-
-
-def _require_page(size: int, offset: int) -> None:
-    if not 1 <= size <= PAGE_SIZE_MAX:
-        raise ValidationError(f"pageSize must be 1 to {PAGE_SIZE_MAX}", field="pageSize")
-    if not 0 <= offset <= PAGE_OFFSET_MAX:
-        raise ValidationError(f"pageOffset must be 0 to {PAGE_OFFSET_MAX}", field="pageOffset")
-
-
-def _page(items: Iterable[Any], total: int, offset: int) -> dict[str, Any]:
-    """Fill a page up to its bytes; ``nextOffset`` is there while there is more."""
-    filled: list[msgspec.Raw] = []
-    size = 0
-    for item in items:
-        data = _ENCODER.encode(item)
-        size += len(data) + 1
-        if filled and size > PAGE_BYTES_MAX:
-            break
-        filled.append(msgspec.Raw(data))
-    page: dict[str, Any] = {"items": filled, "total": total}
-    if filled and offset + len(filled) < total:
-        page["nextOffset"] = offset + len(filled)
-    return page
+    async def _explain(self, _: Actor, query: ExplainDecision) -> Any:
+        return await self._explainer.explain(query)
 
 
 def _error(code: ErrorCode, message: str, details: dict[str, Any]) -> bytes:

@@ -1,0 +1,87 @@
+"""Reading a fact back from its stream, as the fact loop read it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+
+from domain.decisions.fact import Fact
+from domain.errors import UnavailableError
+from domain.language import parse_timestamp
+from streams.facts.intake import Accepted, Delivery, read_fact
+
+READ_TIMEOUT_S: Final = 5.0
+# JetStream's error codes for a sequence that holds no message, and for a stream that is not there.
+_GONE: Final = frozenset({10037, 10059})
+
+
+class _Stored(msgspec.Struct):
+    subject: str
+    time: str
+    hdrs: str = ""
+    data: str = ""
+
+
+class _Refusal(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Answer(msgspec.Struct):
+    message: _Stored | None = None
+    error: _Refusal | None = None
+
+
+_ANSWER: Final = msgspec.json.Decoder(_Answer)
+
+
+class StreamFacts:
+    """FactReader on JetStream. A fact of any size is read: what was decided once was not too large then."""
+
+    def __init__(self, client: Client, stream: str, timeout_s: float = READ_TIMEOUT_S) -> None:
+        self._client = client
+        self._stream = stream
+        self._timeout_s = timeout_s
+
+    async def find(self, sequence: int, stored_at_ns: int) -> Fact | None:
+        answer = await self._ask(sequence)
+        if answer.error is not None and answer.error.err_code in _GONE:
+            return None
+        if answer.message is None:
+            refusal = "" if answer.error is None else f": {answer.error.description}"
+            raise UnavailableError("nats", f"the fact could not be read{refusal}")
+        found = answer.message
+        if parse_timestamp(found.time).ns != stored_at_ns:
+            return None
+        head = base64.b64decode(found.hdrs)
+        data = base64.b64decode(found.data)
+        delivery = Delivery(
+            subject=found.subject,
+            reply="",
+            data=data,
+            # The client's own reading, which delivered messages have been through.
+            headers=await self._client._process_headers(head),  # noqa: SLF001
+            stream=self._stream,
+            sequence=sequence,
+            stored_at_ns=stored_at_ns,
+            deliveries=1,
+        )
+        outcome = read_fact(delivery, bytes_max=len(data))
+        return outcome.fact if isinstance(outcome, Accepted) else None
+
+    async def _ask(self, sequence: int) -> _Answer:
+        if not self._client.is_connected:
+            raise UnavailableError("nats", "not connected to NATS")
+        request = msgspec.json.encode({"seq": sequence})
+        try:
+            message = await self._client.request(
+                f"$JS.API.STREAM.MSG.GET.{self._stream}", request, timeout=self._timeout_s
+            )
+            return _ANSWER.decode(message.data)
+        except (OSError, TimeoutError, nats.errors.Error, msgspec.MsgspecError) as error:
+            reason = str(error) or type(error).__name__
+            raise UnavailableError("nats", f"the fact could not be read: {reason}") from error
