@@ -356,7 +356,7 @@ class TestSets:
         assert compared == []
 
 
-@pytest.mark.parametrize(("example", "rules"), [("orders", 6), ("flights", 28)])
+@pytest.mark.parametrize(("example", "rules"), [("orders", 8), ("flights", 28)])
 def test_the_examples_are_well(example, rules):
     found = inspect_rules(ROOT / "examples" / example / "rules")
 
