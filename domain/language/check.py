@@ -119,6 +119,19 @@ class Checker:
     # What the expression may use
 
     functions: Mapping[str, Function] = FUNCTIONS
+    has_macros = True
+
+    def expand(self, node: tree.Call) -> Part | None:
+        """Return the part that a macro's call stands for, or None for a call of a function."""
+        return macros.expand(self, node)
+
+    def variable_name(self, node: tree.Node) -> str | None:
+        """Return the name that an expression declares as a macro's variable, or None when it can't be one."""
+        if not isinstance(node, tree.Name) or node.rooted:
+            return None
+        if node.name in RESERVED_ROOTS and not self.lenient:
+            self.tell("reserved", f"`{node.name}` can't be a variable's name", node.span)
+        return node.name
 
     def resolve(self, name: str, method: bool, types: tuple[Type, ...]) -> tuple[bool, Type | None]:
         """Return whether a function has overloads of this form and number, and their joint result."""
@@ -231,6 +244,8 @@ class Checker:
         while isinstance(node, tree.Member) and not node.optional and len(names) < 8:
             names.append(node.field)
             node = node.operand
+            if node.span[1] > node.mark[1]:
+                return None  # in parentheses, so that a field of it is meant
         if not isinstance(node, tree.Name) or (node.name in self.scope and not node.rooted):
             return None
         return ".".join([node.name, *reversed(names)])
@@ -411,11 +426,11 @@ class Checker:
 
     def _call(self, node: tree.Call) -> Part:
         if node.target is None:
-            if node.function == "has":
+            if node.function == "has" and self.has_macros:
                 return self._has(node)
             name = node.function
         else:
-            macro = macros.expand(self, node)
+            macro = self.expand(node)
             if macro is not None:
                 return macro
             root = self._qualified(node.target)

@@ -45,12 +45,9 @@ def expand(checker: Checker, node: tree.Call) -> Part | None:
 
 
 def _variable(checker: Checker, node: tree.Node) -> str | None:
-    from domain.language.check import RESERVED_ROOTS
-
-    if isinstance(node, tree.Name) and not node.rooted:
-        if node.name in RESERVED_ROOTS and not checker.lenient:
-            checker.tell("reserved", f"`{node.name}` can't be a variable's name", node.span)
-        return node.name
+    name = checker.variable_name(node)
+    if name is not None:
+        return name
     checker.tell("macro-variable", "a variable's name is expected here", node.span)
     return None
 

@@ -55,6 +55,7 @@ def _problem(case: dict[str, Any]) -> str | None:
             container=case.get("container", ""),
             check=not case.get("disable_check", False),
             functions=functions,
+            macros=not case.get("disable_macros", False),
         )
         if "type" in expect and encode_type(expression.type) != expect["type"]:
             return f"type {encode_type(expression.type)}, not {expect['type']}"

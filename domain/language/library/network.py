@@ -48,13 +48,20 @@ class CIDR:
         return int(address) >> shift == int(self.address) >> shift
 
 
-def _parse(text: str) -> Address | None:
+def _read(text: str) -> Address | None:
+    """Read an address without a zone; one of IPv4 in IPv6 is not written with dots."""
     if "%" in text or len(text) > 64:
         return None
     try:
         address: Address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+    return None if mapped and "." in text else address
+
+
+def _parse(text: str) -> Address | None:
+    address = _read(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
@@ -62,13 +69,10 @@ def _parse(text: str) -> Address | None:
 
 def _parse_range(text: str) -> CIDR | None:
     before, slash, prefix = text.partition("/")
-    if not slash or _PREFIX.fullmatch(prefix) is None or "%" in before or len(before) > 64:
+    if not slash or _PREFIX.fullmatch(prefix) is None:
         return None
-    try:
-        address: Address = ipaddress.ip_address(before)
-    except ValueError:
-        return None
-    return CIDR(address, int(prefix)) if int(prefix) <= address.max_prefixlen else None
+    address = _read(before)
+    return None if address is None or int(prefix) > address.max_prefixlen else CIDR(address, int(prefix))
 
 
 def to_ip(value: Any) -> IP:
