@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check lint types imports format lock clean
+.PHONY: help run dev test bench check lint types imports format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 14
@@ -30,6 +30,10 @@ test: $(STAMP) ## every test, with coverage
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=85 --show-missing
 	@$(BIN)/coverage report --fail-under=95 --include='domain/*' > /dev/null || { echo 'domain: coverage under 95 %'; exit 1; }
+
+bench: $(STAMP) ## how fast rules are decided and compiled, beside other engines; fails when a floor does not hold
+	@$(BIN)/rulestream bench eval --check
+	@$(BIN)/rulestream bench compile --check
 
 check: lint types imports test ## what CI runs
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import decision, demo, dev, evaluate, fact, lint, migrate, rule, topology, work
+from worker.cli import bench, decision, demo, dev, evaluate, fact, lint, migrate, rule, topology, work
 
 app = typer.Typer(
     name="rulestream",
@@ -27,6 +27,7 @@ app.add_typer(fact.app, name="fact")
 app.add_typer(decision.app, name="decision")
 app.command("eval")(evaluate.evaluate)
 app.command("lint")(lint.lint)
+app.add_typer(bench.app, name="bench")
 
 
 def _show_version(wanted: bool) -> None:  # typer's callback signature

@@ -1,0 +1,140 @@
+"""The benchmarks on the command line: their shape, that engines agree, floors and exit codes. Never how fast it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+
+import msgspec
+import pytest
+
+from tests.cli.conftest import Line
+from worker.bench.cases import CASES
+from worker.bench.compilation import LargeRule, Phases, Times
+from worker.bench.compilation import report_of as compilation_of
+from worker.bench.evaluation import EvaluationReport, LambdaReport, report_of
+from worker.bench.peers import PEERS
+
+QUICK = ("bench", "eval", "--seconds", "0.0001")
+ENGINES = {peer.name for peer in PEERS}
+
+
+@pytest.mark.parametrize("command", ["bench", "bench eval", "bench compile"])
+def test_every_command_has_help(line: Line, command: str) -> None:
+    assert command in line.run(*command.split(), "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("bench", "eval", "--seconds", "0"),
+        ("bench", "eval", "--seconds", "nan"),
+        ("bench", "eval", "--seconds", "61"),
+        ("bench", "compile", "--rules", "0"),
+        ("bench", "sing"),
+    ],
+)
+def test_wrong_usage_ends_with_2(line: Line, words: tuple[str, ...]) -> None:
+    assert "Usage:" in line.run(*words, code=2).stderr
+
+
+def test_every_case_is_compared_with_every_engine_that_can_write_it(line: Line) -> None:
+    report = line.json(*QUICK)
+    assert [case["name"] for case in report["cases"]] == [case.name for case in CASES]
+    for case, found in zip(CASES, report["cases"], strict=True):
+        assert found["notes"] == [f"{name}: {reason}" for name, reason in case.inexpressible.items()]
+        assert found["peersUs"].keys() == ENGINES
+        assert {name for name, spent in found["peersUs"].items() if spent is None} == case.inexpressible.keys()
+        fastest = min(spent for spent in found["peersUs"].values() if spent is not None)
+        assert found["ratioToFastestPeer"] == pytest.approx(fastest / found["oursUs"], rel=0.02)
+        assert found["holds"] == (found["ratioToFastestPeer"] >= found["floor"])
+    assert report["lambdaRatio"] == max(found["ratio"] for found in report["lambdas"].values())
+    assert report["factBytes"] == {"order": 1_024, "small_order": 100}
+    assert report["versions"].keys() == ENGINES
+
+
+def test_compiling_tells_every_figure_and_its_floor(line: Line, monkeypatch) -> None:
+    monkeypatch.setattr("worker.bench.compilation.TRIES", 1)
+    report = line.json("bench", "compile", "--rules", "5")
+    assert report["rules"] == 5
+    assert report["medianMs"] > 0
+    assert report["phases"].keys() == {"parseMs", "checkMs", "writeMs"}
+    assert {"rssMb", "tracedMb"} <= report.keys()
+    assert [rule["name"] for rule in report["large"]] == ["long-condition", "long-table", "deep-nesting"]
+    assert [floor["holds"] for floor in report["floors"]] == [
+        floor["value"] <= floor["most"] for floor in report["floors"]
+    ]
+    assert report["floorsHold"] == all(floor["holds"] for floor in report["floors"])
+
+
+def a_comparison(*, ratio: float) -> EvaluationReport:
+    case = report_of(CASES[0], 1.0, {"zen-engine": ratio, "rule-engine": None}, ["rule-engine: disagrees [1]"])
+    return EvaluationReport(
+        cases=[case],
+        lambda_ratio=1.5,
+        lambda_ratio_max=4.0,
+        lambdas={"order": LambdaReport(1.0, 0.7, 1.5)},
+        floors_hold=case.holds,
+        fact_bytes={"order": 1_024},
+        python="3.11.7",
+        versions={"zen-engine": "2.1.3", "rule-engine": "5.1.0"},
+    )
+
+
+def test_people_get_a_table_and_notes_and_the_object_as_the_last_line(line: Line, monkeypatch) -> None:
+    report = a_comparison(ratio=12.0)
+    monkeypatch.setattr("worker.bench.evaluation.compare", lambda *_, **__: report)
+    *shown, last = line.run("bench", "eval", "--check").stdout.splitlines()
+    assert json.loads(last) == msgspec.to_builtins(report)
+    text = "\n".join(shown)
+    for word in (
+        "sample",
+        "zen-engine",
+        "12.00",
+        "12.0",
+        "yes",
+        "sample: rule-engine: disagrees [1]",
+        "all floors hold",
+    ):
+        assert word in text
+
+
+def test_a_floor_that_does_not_hold_is_told_and_fails_only_a_check(line: Line, monkeypatch) -> None:
+    monkeypatch.setattr("worker.bench.evaluation.compare", lambda *_, **__: a_comparison(ratio=9.0))
+    assert "a floor does not hold" in line.run("bench", "eval").stdout
+    assert "NO" in line.run("bench", "eval", "--check", code=1).stdout
+    assert line.json("bench", "eval", "--check", code=1)["floorsHold"] is False
+
+
+def test_compiling_is_checked_too(line: Line, monkeypatch) -> None:
+    def measure(rules, _update):
+        times = Times(0.5, Phases(0.1, 0.2, 0.2))
+        return compilation_of(rules, times, 9.0, 5.0, [LargeRule("long-table", 70_000, 0.5, 99.0)])
+
+    monkeypatch.setattr("worker.bench.compilation.measure", measure)
+    shown = line.run("bench", "compile").stdout
+    for word in ("long-table, seconds", "99.000", "hold 5.00 MB", "a floor does not hold"):
+        assert word in shown
+    line.run("bench", "compile", "--check", code=1)
+
+
+def test_without_the_engines_it_says_which_extra_has_them(line: Line, monkeypatch) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("worker.bench.peers.version", version)
+    told = line.run(*QUICK, code=1).stderr
+    assert "rulestream[bench]" in " ".join(told.split())
+    assert "zen-engine" in told
+    error = json.loads(line.run(*QUICK, "--json", code=1).stderr)["error"]
+    assert set(error["details"]["missing"]) == ENGINES
+
+
+def test_the_command_line_starts_without_the_engines() -> None:
+    code = "import sys, worker.cli.app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(done.stdout.split())
+    assert "worker.cli.bench" in loaded
+    assert not {"zen", "cel", "celpy", "rule_engine", "cel_expr_python", "worker.bench"} & loaded

@@ -1,0 +1,1 @@
+"""The benchmarks: conditions against the same conditions elsewhere, and what compiling rules costs."""
