@@ -17,7 +17,7 @@ def explanation_text(body: ExplanationBody, indent: str = "") -> str:
     head = f"{body.name or 'rule'}{place}: {body.status}"
     if body.rows is not None:
         head += f", {'row' if len(body.rows) == 1 else 'rows'} {', '.join(map(str, body.rows))}"
-    lines = [head if body.reason is None else f"{head}: {body.reason}"]
+    lines = [head if body.reason is None else f"{head} ({body.reason})"]
     if body.status != "fault":  # else the reason says it
         lines.extend(f"  fault: {fault.message}" for fault in body.faults)
     if body.text is not None:

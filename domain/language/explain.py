@@ -56,6 +56,8 @@ class Explained:
 
     def within(self, parts_max: int) -> Explained:
         """Return the tree cut to so many parts (at least one), the outermost first."""
+        if self.size <= parts_max:
+            return self
         kept: dict[int, int] = {}
         left = parts_max - 1
         waiting = deque([self])

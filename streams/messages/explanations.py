@@ -37,7 +37,7 @@ class PartBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     omitted: int = 0
 
 
-class ExplanationBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class ExplanationBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     """How one rule stood to one fact.
 
     ``status`` is one of ``then``, ``else`` (the branch that the rule took), ``not applied`` (its condition is missing,
@@ -48,11 +48,11 @@ class ExplanationBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults
     people. A rule that the sender gave as text has no ``ruleId``, ``name``, ``version`` and ``priority``.
     """
 
-    status: str
     rule_id: str | None = None
     name: str | None = None
     version: int | None = None
     priority: str | None = None
+    status: str
     reason: str | None = None
     rows: list[int] | None = None
     faults: tuple[FaultBody, ...] = ()

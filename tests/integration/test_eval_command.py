@@ -381,3 +381,99 @@ class TestProgress:
         result = run("--rules", rules, "--facts", facts('{"total": 1}'), "--type", "t")
 
         assert "deciding" not in result.stderr
+
+
+class TestExplain:
+    """What a business user sees of why rules applied to a fact, or did not."""
+
+    @pytest.fixture
+    def shop(self, tmp_path) -> Path:
+        """Rules that chain, stop, fail, are for other facts, or are not yet in force."""
+        folder = tmp_path / "shop"
+        folder.mkdir()
+        (folder / "vip.rule").write_text('when tier == "VIP" && total >= 100.0 then set discount = 15')
+        (folder / "big-discount.rule").write_text("when decision.discount > 10 then append 'big' to notes")
+        (folder / "ratio.rule").write_text("then set ratio = total / parts")
+        (folder / "returns.rule").write_text("on order.returned\nthen set refund = total")
+        (folder / "later.rule").write_text("+++\neffectiveFrom = 2030-01-01T00:00:00Z\n+++\nthen set later = true")
+        return folder
+
+    FACT = '{"type":"order.placed","time":"2026-01-01T00:00:00Z","data":{"tier":"GOLD","total":250,"parts":0}}'
+
+    def test_a_decision_is_followed_by_why_each_rule_applied_or_did_not(self, shop, facts):
+        result = run("--rules", shop, "--facts", facts(self.FACT), "--explain")
+        decision, _, text = result.stdout.partition("\n")
+
+        assert json.loads(decision)["outcome"] == "unmatched"
+        assert text == (
+            "  ratio (version 1, MEDIUM): fault (line 1, column 24: division by zero)\n"
+            "    then: true\n"
+            "  big-discount (version 1, MEDIUM): not applied (missing: decision.discount)\n"
+            "    decision.discount > 10: missing\n"
+            "      decision.discount: missing\n"
+            "  later (version 1, MEDIUM): not effective (the rule decides from 2030-01-01T00:00:00Z on)\n"
+            "  vip (version 1, MEDIUM): not applied (the condition is false)\n"
+            '    tier == "VIP" && total >= 100.0: false\n'
+            '      tier == "VIP": false\n'
+            '        tier: "GOLD"\n'
+            "      total >= 100.0: not evaluated\n"
+            "        total: not evaluated\n"
+            "\n"
+        )
+
+    def test_some_rules_are_explained_whatever_they_are_for(self, shop, facts):
+        result = run("--rules", shop, "--facts", facts(self.FACT), "--explain", "--rule", "returns", "--rule", "later")
+
+        assert result.stdout.splitlines()[1:] == [
+            "  later (version 1, MEDIUM): not effective (the rule decides from 2030-01-01T00:00:00Z on)",
+            "  returns (version 1, MEDIUM): not concerned (the rule is for order.returned)",
+            "",
+        ]
+
+    def test_as_json_each_line_is_a_decision_with_its_explanations(self, shop, facts):
+        path = facts(self.FACT, self.FACT.replace("GOLD", "VIP"))
+        plain = decisions_of(run("--rules", shop, "--facts", path))
+        explained = decisions_of(run("--rules", shop, "--facts", path, "--explain", "--json"))
+
+        assert [list(one)[-1] for one in explained] == ["explanations"] * 2
+        for one, other in zip(explained, plain, strict=True):
+            explanations = one.pop("explanations")
+            assert {**one, "decidedAt": ""} == {**other, "decidedAt": ""}
+            assert [item["name"] for item in explanations if item["status"] == "then"] == [
+                match["name"] for match in one["matches"]
+            ]
+        vip = next(item for item in explanations if item["name"] == "vip")
+        assert vip["tree"]["children"][0] == {
+            "text": 'tier == "VIP"',
+            "line": 1,
+            "column": 11,
+            "status": "true",
+            "children": [{"text": "tier", "line": 1, "column": 6, "status": "value", "value": "VIP"}],
+        }
+
+    def test_a_table_tells_its_rows(self, tmp_path, facts):
+        file = tmp_path / "risk.rule"
+        file.write_text("table collect\n| total | set x |\n| > 1 | 1 |\n| > 9 | 2 |\n| > 2 | 3 |")
+        result = run("--rules", file, "--facts", facts('{"total": 5}'), "--type", "t", "--explain")
+
+        assert "  risk (version 1, MEDIUM): then, rows 1, 3\n" in result.stdout
+
+    def test_what_is_in_a_fact_cannot_reach_the_terminal_as_control_characters(self, rules, facts):
+        (rules / "seen.rule").write_text("when name != 'x' then set a = 1")
+        result = run("--rules", rules, "--facts", facts('{"name": "a\\u001b[31m\\u009b"}'), "--type", "t", "--explain")
+
+        assert "name: " in result.stdout
+        assert "\x1b" not in result.stdout
+        assert "\x9b" not in "".join(result.stdout.splitlines()[1:])
+
+    def test_without_explain_nothing_is_explained(self, shop, facts):
+        result = run("--rules", shop, "--facts", facts(self.FACT), "--rule", "vip")
+
+        assert result.exit_code == 2
+        assert "goes with --explain" in result.stderr
+
+    def test_a_rule_that_is_not_there_is_wrong_usage(self, shop, facts):
+        result = run("--rules", shop, "--facts", facts(self.FACT), "--explain", "--rule", "vip", "--rule", "nobody")
+
+        assert result.exit_code == 2
+        assert "no rule is called 'nobody'" in result.stderr

@@ -10,13 +10,28 @@ from pathlib import Path
 from typing import IO, Final
 
 from domain.decisions.engine import decide
+from domain.decisions.explain import explain_decision
+from domain.decisions.fact import Fact
 from domain.decisions.ruleset import Ruleset
 from domain.rules.content import format_moment
 from streams.messages.decisions import encode_decision
+from streams.messages.explanations import encode_explanation, explanation_body
+from worker.explanations import explanation_text
 from worker.files.facts import FactProblem, FileFact, read_fact_batches
 from worker.files.lines import shown_name
 
 NO_JSON_FORM: Final = "NO_JSON_FORM"
+
+
+@dataclass(frozen=True, slots=True)
+class Explaining:
+    """What to explain with each decision: some rules by their ids, or (None) every rule that meets the fact's type.
+
+    As JSON the decision has the explanations as one more key; else they are lines of text, indented, after its line.
+    """
+
+    rule_ids: tuple[str, ...] | None = None
+    as_json: bool = False
 
 
 @dataclass(slots=True)
@@ -59,8 +74,11 @@ def evaluate_facts(
     *,
     say: Callable[[str], None],
     update: Callable[[int], None],
+    explaining: Explaining | None = None,
 ) -> Tally:
     """Write a decision a line for each fact of a file, as many lines a write as one read gave facts.
+
+    ``explaining`` says whether, and how, the decisions are explained.
 
     ``say`` is told of lines that are no fact, and once that facts have no time; ``update`` hears the number of the
     last line that is done. Raises BrokenPipeError when nobody reads the output any more.
@@ -74,7 +92,9 @@ def evaluate_facts(
         lines: list[bytes] = []
         for found in batch:
             outcome = (
-                found if isinstance(found, FactProblem) else _decided(tally, ruleset, found, file_name, decided_at)
+                found
+                if isinstance(found, FactProblem)
+                else _decided(tally, ruleset, found, file_name, decided_at, explaining)
             )
             if isinstance(outcome, FactProblem):
                 tally.refused += 1
@@ -97,8 +117,16 @@ def evaluate_facts(
     return tally
 
 
-def _decided(tally: Tally, ruleset: Ruleset, found: FileFact, file_name: str, decided_at: str) -> bytes | FactProblem:
-    decision = decide(ruleset, found.to_fact(file_name))
+def _decided(
+    tally: Tally,
+    ruleset: Ruleset,
+    found: FileFact,
+    file_name: str,
+    decided_at: str,
+    explaining: Explaining | None,
+) -> bytes | FactProblem:
+    fact = found.to_fact(file_name)
+    decision = decide(ruleset, fact)
     try:
         body = encode_decision(decision, decided_at)
     except ValueError as error:
@@ -106,4 +134,13 @@ def _decided(tally: Tally, ruleset: Ruleset, found: FileFact, file_name: str, de
     tally.facts += 1
     tally.matched += decision.matched
     tally.faults += decision.fault_count
-    return body
+    return body if explaining is None else _explained(body, ruleset, fact, explaining)
+
+
+def _explained(body: bytes, ruleset: Ruleset, fact: Fact, explaining: Explaining) -> bytes:
+    """Add explanations to a decision's line."""
+    found = explain_decision(ruleset, fact, explaining.rule_ids)
+    if explaining.as_json:
+        return b'%b,"explanations":[%b]}' % (body[:-1], b",".join(encode_explanation(one) for one in found))
+    texts = [explanation_text(explanation_body(one), "  ") for one in found]
+    return b"%b\n%b" % (body, "".join(f"{text}\n" for text in texts).encode())
