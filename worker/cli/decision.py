@@ -1,15 +1,18 @@
-"""``rulestream decision``: follow decisions, or fetch one."""
+"""``rulestream decision``: follow decisions, fetch one, or have one explained."""
 
 from __future__ import annotations
 
+import uuid
 from typing import Annotated, Any
 
 import typer
 
 from worker.cli.arguments import checked_actor, checked_pattern
 
-app = typer.Typer(help="Follow decisions as they are made, or fetch one.", no_args_is_help=True)
+app = typer.Typer(help="Follow decisions as they are made, fetch one, or have one explained.", no_args_is_help=True)
 
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A decision's id, or a fact's.")]
+ActorOption = Annotated[str, typer.Option("--actor", envvar="RULESTREAM_ACTOR", callback=checked_actor)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -35,8 +38,8 @@ def tail(
 
 @app.command()
 def get(
-    decision: Annotated[str, typer.Argument(metavar="ID", help="A decision's id, or a fact's.")],
-    actor: Annotated[str, typer.Option("--actor", envvar="RULESTREAM_ACTOR", callback=checked_actor)] = "viewer",
+    decision: IdArgument,
+    actor: ActorOption = "viewer",
     json: JsonOption = False,
 ) -> None:
     """Fetch a decision by its id (32 hexadecimal digits) or by the id of its fact."""
@@ -47,17 +50,71 @@ def get(
     from worker.client import connected
 
     settings = settings_or_exit()
-    is_key = len(decision) == 32 and all(character in "0123456789abcdef" for character in decision)
 
     async def work() -> dict[str, Any]:
         async with connected(settings.control_url, actor) as client:
-            return await client.query("decision", {"decisionId" if is_key else "factId": decision})
+            return await client.query("decision", {"decisionId" if _is_key(decision) else "factId": decision})
 
     found = run(work())
     if json:
         print_json(found)
     else:
         stdout().print(JSON.from_data(found))
+
+
+@app.command()
+def explain(
+    decision: IdArgument,
+    rule: Annotated[
+        str | None, typer.Option("--rule", metavar="NAME-OR-ID", help="Explain this rule only, whatever its 'on'.")
+    ] = None,
+    actor: ActorOption = "viewer",
+    json: JsonOption = False,
+) -> None:
+    """Tell why each rule applied to a decision's fact, or did not: first those that did or failed, then the others."""
+    import msgspec
+
+    from streams.messages.explanations import ExplanationBody
+    from worker.cli.output import print_json
+    from worker.cli.running import run, settings_or_exit
+    from worker.client import connected
+    from worker.explanations import explanation_text
+
+    settings = settings_or_exit()
+
+    async def work() -> dict[str, Any]:
+        async with connected(settings.control_url, actor) as client:
+            key = decision
+            if not _is_key(decision):
+                key = (await client.query("decision", {"factId": decision}))["decisionId"]
+            named = {} if rule is None else {"ruleId" if _is_rule_id(rule) else "name": rule}
+            found = await client.query("explain", {"decisionId": key, **named})
+            while "nextOffset" in found:
+                offset = found.pop("nextOffset")
+                page = await client.query("explain", {"decisionId": key, **named, "pageOffset": offset})
+                found = {**page, "items": found["items"] + page["items"]}
+            return found
+
+    found = run(work())
+    if json:
+        print_json(found)
+        return
+    revision = found["ruleset"]["revision"]
+    typer.echo(f"decision {found['decisionId']} of {found['factType']} {found['factId']}, ruleset {revision}")
+    for item in msgspec.convert(found["items"], list[ExplanationBody]):
+        typer.echo(explanation_text(item))
+
+
+def _is_key(text: str) -> bool:
+    return len(text) == 32 and all(character in "0123456789abcdef" for character in text)
+
+
+def _is_rule_id(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 async def _tail(
