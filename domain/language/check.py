@@ -506,7 +506,7 @@ class Checker:
         return left
 
     def _operate(self, node: tree.Binary, left: Part, right: Part) -> Part:
-        if node.operator in {"==", "!="}:
+        if node.operator in {"==", "!="} and not self.lenient:
             for one, written, other in ((left, node.left, right), (right, node.right, left)):
                 if (
                     isinstance(one, Const)
