@@ -150,9 +150,12 @@ def round_decimal(value: Any, digits: Any = 0) -> Any:
     return EXACT.create_decimal(decimal_to_text(rounded)) if digits < 0 else rounded
 
 
-def to_money(value: Any, currency: Any = None) -> Money:
+_UNWRITTEN: Final = object()  # where no currency is written; a null is none
+
+
+def to_money(value: Any, currency: Any = _UNWRITTEN) -> Money:
     """``money(amount, currency)``, or ``money(m)`` of a map with both."""
-    if currency is None:
+    if currency is _UNWRITTEN:
         if type(value) is Money:
             return value
         if type(value) is not dict:

@@ -117,6 +117,8 @@ def is_cidr(value: Any) -> bool:
 
 def is_canonical(value: Any) -> bool:
     """``ip.isCanonical(s)``: whether the address is written in its canonical form."""
+    if type(value) is not str:
+        no_overload("ip.isCanonical", value)
     return bool(to_ip(value).to_text() == value)
 
 

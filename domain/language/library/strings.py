@@ -19,6 +19,7 @@ WHITE_SPACE: Final = (
     "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
+_WHOLE: Final = object()  # where no index is written; a null is none
 _LOWER: Final = {upper: upper + 32 for upper in range(65, 91)}
 _UPPER: Final = {lower: lower - 32 for lower in range(97, 123)}
 
@@ -159,10 +160,10 @@ def index_of(text: Any, part: Any, start: Any = 0) -> int:
     return int(text.find(part, start))
 
 
-def last_index_of(text: Any, part: Any, start: Any = None) -> int:
+def last_index_of(text: Any, part: Any, start: Any = _WHOLE) -> int:
     """``s.lastIndexOf(t[, from])``, or -1."""
     _strings("lastIndexOf", text, part)
-    if start is None:
+    if start is _WHOLE:
         return int(text.rfind(part))
     _ints("lastIndexOf", (text, part, start), start)
     _in_range(start, len(text))
@@ -227,10 +228,10 @@ def join(parts: Any, separator: Any = "") -> str:
     return str(separator.join(parts))
 
 
-def substring(text: Any, start: Any, end: Any = None) -> str:
+def substring(text: Any, start: Any, end: Any = _WHOLE) -> str:
     """``s.substring(start[, end])``."""
     _strings("substring", text)
-    if end is None:
+    if end is _WHOLE:
         end = len(text)
     _ints("substring", (text, start, end), start, end)
     _in_range(start, len(text))

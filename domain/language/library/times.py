@@ -21,6 +21,7 @@ _DURATION_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?(h|ms|m|s|us|µs|μs
 _UNITS: Final = {
     "h": 3600 * NS, "m": 60 * NS, "s": NS, "ms": 1_000_000, "us": 1_000, "\u00b5s": 1_000, "\u03bcs": 1_000, "ns": 1,
 }  # fmt: skip
+_NO_ZONE: Final = object()  # where no time zone is written; a null is none
 _OFFSET: Final = re.compile(r"([+-])?([0-9]{2}):([0-9]{2})", re.ASCII)
 
 
@@ -90,7 +91,7 @@ def zone(name: str) -> tzinfo:
 def _local(at: Timestamp, zone_name: Any) -> tuple[date, int]:
     """Return the local day and the second of that day."""
     seconds = at.ns // NS
-    if zone_name is not None and zone_name != "UTC":
+    if zone_name is not _NO_ZONE and zone_name != "UTC":
         try:
             place = zone(zone_name)
         except ValueError as error:
@@ -110,8 +111,8 @@ def _offset_s(place: tzinfo, seconds: int) -> int:
 
 
 def _part(name: str, read: Callable[[date, int], int]) -> Callable[..., int]:
-    def part(value: Any, zone_name: Any = None) -> int:
-        if type(value) is not Timestamp or not (zone_name is None or type(zone_name) is str):
+    def part(value: Any, zone_name: Any = _NO_ZONE) -> int:
+        if type(value) is not Timestamp or not (zone_name is _NO_ZONE or type(zone_name) is str):
             no_overload(name, value)
         return read(*_local(value, zone_name))
 
@@ -122,8 +123,8 @@ def _either(name: str, unit: int, count: int) -> Callable[..., int]:
     """Return the accessor of a part of the day, or of a whole duration in its unit."""
     part = _part(name, lambda _, second: second * NS // unit % count)
 
-    def either(value: Any, zone_name: Any = None) -> int:
-        if zone_name is None:
+    def either(value: Any, zone_name: Any = _NO_ZONE) -> int:
+        if zone_name is _NO_ZONE:
             if type(value) is Timestamp:
                 return value.ns // unit % count
             if type(value) is Duration:
@@ -137,12 +138,12 @@ def _toward_zero(ns: int, unit: int) -> int:
     return ns // unit if ns >= 0 else -(-ns // unit)
 
 
-def _milliseconds(value: Any, zone_name: Any = None) -> int:
-    if type(value) is Timestamp and (zone_name is None or type(zone_name) is str):
-        if zone_name is not None:
+def _milliseconds(value: Any, zone_name: Any = _NO_ZONE) -> int:
+    if type(value) is Timestamp and (zone_name is _NO_ZONE or type(zone_name) is str):
+        if zone_name is not _NO_ZONE:
             _local(value, zone_name)
         return int(value.ns % NS // 1_000_000)
-    if type(value) is Duration and zone_name is None:
+    if type(value) is Duration and zone_name is _NO_ZONE:
         return _toward_zero(value.ns, 1_000_000) % 1000 if value.ns >= 0 else -(-value.ns // 1_000_000 % 1000)
     no_overload("getMilliseconds", value)
 
