@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,12 +72,12 @@ class TestFactsAndDecisions:
         assert "error[NOT_FOUND]" in line.run("decision", "get", "never", code=1).stderr
 
 
-def in_force(line: Line) -> None:
-    """Send probes until one is decided under the first revision: activation is in force a moment later."""
+def in_force(line: Line, revision: int = 1) -> None:
+    """Send probes until one is decided under a revision: activation is in force a moment later."""
     for number in range(1, 500):
         line.run("fact", "send", "-", "--type", "probe", given="{}\n")
         seen = line.json_lines(["decision", "tail", "--from-start", "--type", "probe", "--count", str(number)])
-        if seen[-1]["ruleset"]["revision"] == 1:
+        if seen[-1]["ruleset"]["revision"] == revision:
             return
     raise AssertionError("the rule was never in force")
 
@@ -124,3 +125,55 @@ class TestTopology:
         for command, code in (("apply", 0), ("diff", 1), ("diff", 1)):
             (_, facts) = line.json("topology", command, code=code)["differences"]
             assert facts.startswith("consumer FACTS/rulestream-facts: ack_wait is 60")
+
+
+@pytest.mark.usefixtures("a_worker")
+class TestExplaining:
+    @pytest.fixture
+    def decided(self, line: Line) -> dict[str, Any]:
+        """Let two rules decide, one of which is for other facts, and give a decision."""
+        for name, dsl in (
+            ("large orders", "on order.placed when total >= 2 then set large = true"),
+            ("refunds", "on order.returned then set refund = total"),
+        ):
+            line.run("rule", "create", "--actor", "ann", "--name", name, "--dsl", dsl)
+            line.run("rule", "submit", name, "--actor", "ann")
+            line.run("rule", "approve", name, "--actor", "bob")
+            line.run("rule", "activate", name, "--actor", "bob")
+        in_force(line, revision=2)
+        line.run("fact", "send", "-", given=NDJSON)
+        (found,) = line.json_lines(
+            ["decision", "tail", "--from-start", "--only", "unmatched", "--type", "order.placed", "--count", "1"]
+        )
+        assert found["factId"] in {"order-0", "order-1"}
+        return dict(found)
+
+    def test_people_see_why_a_rule_did_not_apply(self, line: Line, decided: dict[str, Any]) -> None:
+        total = int(decided["factId"][-1])
+        assert line.run("decision", "explain", decided["decisionId"]).stdout == (
+            f"decision {decided['decisionId']} of order.placed {decided['factId']}, ruleset 2\n"
+            "large orders (version 1, MEDIUM): not applied (the condition is false)\n"
+            "  total >= 2: false\n"
+            f"    total: {total}\n"
+        )
+
+    def test_a_rule_is_named_by_its_name_or_its_id_and_a_decision_by_its_facts_id(
+        self, line: Line, decided: dict[str, Any]
+    ) -> None:
+        refunds = line.json("rule", "get", "refunds")
+        for rule in ("refunds", refunds["ruleId"]):
+            shown = line.run("decision", "explain", decided["factId"], "--rule", rule).stdout
+            assert shown.splitlines()[1:] == [
+                "refunds (version 1, MEDIUM): not concerned (the rule is for order.returned)"
+            ]
+
+    def test_programs_get_the_querys_result(self, line: Line, decided: dict[str, Any]) -> None:
+        found = line.json("decision", "explain", decided["decisionId"])
+        assert [item["status"] for item in found["items"]] == ["not applied"]
+        assert found["total"] == 1
+        assert found["items"][0]["tree"]["text"] == "total >= 2"
+
+    def test_what_cannot_be_explained_is_said(self, line: Line, decided: dict[str, Any]) -> None:
+        assert "error[NOT_FOUND]: no such decision" in line.run("decision", "explain", "never", code=1).stderr
+        unknown = line.run("decision", "explain", decided["decisionId"], "--rule", "nobody", code=1)
+        assert "error[NOT_FOUND]: no such rule in the ruleset" in unknown.stderr
