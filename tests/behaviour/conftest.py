@@ -114,6 +114,12 @@ def rule_with_dsl(world: World, status: str, name: str, docstring: str) -> None:
     review(world, activate=status == "active")
 
 
+@given(parsers.parse('the active rule "{name}" of priority {priority} with the DSL:'))
+def rule_of_priority(world: World, name: str, priority: str, docstring: str) -> None:
+    world.done("ann", "create", {"name": name, "dslContent": docstring, "priority": priority})
+    review(world, activate=True)
+
+
 @given(parsers.parse('the rule "{name}" is {status}'))
 def rule_is(world: World, name: str, status: str) -> None:
     created(world, "ann", name)
@@ -603,10 +609,44 @@ def fact_is_unmatched(world: World, tier: str) -> None:
     assert (decision["outcome"], decision["output"], decision["matches"]) == ("unmatched", {}, [])
 
 
+@given(parsers.parse("a decision under revision {revision:d} on the order:"))
+def order_was_decided(world: World, revision: int, docstring: str) -> None:
+    world.decision = world.run(order_decided_under(world, json.loads(docstring), revision))
+
+
+@when("the decision is explained")
+def decision_is_explained(world: World) -> None:
+    world.answer = world.run(world.bus.query("viewer", "explain", {"decisionId": world.decision["decisionId"]}))
+    assert world.answer["status"] == "ok", world.answer
+
+
+@then(parsers.parse('the rule "{name}" is {status}, because {reason}'))
+def rule_ended_because(world: World, name: str, status: str, reason: str) -> None:
+    assert rule_ended(world, name, status)["reason"] == reason
+
+
+@then(parsers.re(r'the rule "(?P<name>[^"]+)" took its (?P<status>then|else)'))
+def rule_ended(world: World, name: str, status: str) -> dict[str, Any]:
+    (item,) = (item for item in world.answer["result"]["items"] if item["name"] == name)
+    assert item["status"] == status
+    return dict(item)
+
+
+@then("its condition is shown as:")
+def condition_shown(world: World, docstring: str) -> None:
+    (item,) = world.answer["result"]["items"]
+    assert item["text"] == docstring
+
+
 async def decided_under(world: World, tier: str, revision: int) -> dict[str, Any]:
+    """Decide facts of a customer until one is decided under a revision."""
+    return await order_decided_under(world, CUSTOMERS[tier], revision)
+
+
+async def order_decided_under(world: World, order: dict[str, Any], revision: int) -> dict[str, Any]:
     """Decide facts until the worker has taken over a revision: it is durable at once, and in force a moment later."""
     decision = await eventually(
-        lambda: world.bus.decide("order.placed", CUSTOMERS[tier]),
+        lambda: world.bus.decide("order.placed", order),
         lambda seen: seen["ruleset"]["revision"] >= revision,
     )
     assert decision["ruleset"]["revision"] == revision
