@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final, Literal
 
 import msgspec
 
+Path = tuple[str | int, ...]
 FactName = Literal["order", "small_order"]
 
 ZEN: Final = "zen-engine"
@@ -24,6 +26,13 @@ _SAMPLE_RULE_ENGINE: Final = 'customer["tier"] == "VIP" and order["total"] > 100
 
 _NO_SUM: Final = "standard CEL has no sum of a list"
 
+_DURATION: Final = 'timestamp(order.promisedAt) - timestamp(order.placedAt) < duration("72h")'
+_DURATION_MISS: Final[Mapping[Path, Any]] = {("order", "promisedAt"): "2024-05-20T09:31:07Z"}
+_DURATION_TEXTS: Final = {
+    ZEN: 'date(order.promisedAt) - date(order.placedAt) < duration("72h")',
+    RULE_ENGINE: '$parse_datetime(order["promisedAt"]) - $parse_datetime(order["placedAt"]) < t"PT72H"',
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -31,15 +40,19 @@ class Case:
 
     ``texts`` has the condition as a peer writes it, where that is not as we do; ``inexpressible`` says of a peer why
     it cannot. ``floor`` is how many times as fast as the fastest peer we have to be.
+
+    Facts decided in turn are equal, but for the times at the paths in ``times``: there each fact has its own, as facts
+    do in life, so that what an engine remembers of the last ones is of no use.
     """
 
     name: str
     fact: FactName
     condition: str
-    near_miss: Mapping[tuple[str | int, ...], Any]
+    near_miss: Mapping[Path, Any]
     texts: Mapping[str, str]
     floor: float
     inexpressible: Mapping[str, str] = field(default_factory=dict)
+    times: tuple[Path, ...] = ()
 
     def text_for(self, peer: str) -> str | None:
         """Return the condition as the peer writes it; None where it cannot."""
@@ -61,11 +74,25 @@ def near_miss_of(case: Case) -> dict[str, Any]:
     """Return a new fact for which the case's condition just fails."""
     fact = new_fact(case.fact)
     for path, value in case.near_miss.items():
-        inner: Any = fact
-        for step in path[:-1]:
-            inner = inner[step]
-        inner[path[-1]] = value
+        _holder_of(fact, path)[path[-1]] = value
     return fact
+
+
+def later_fact(case: Case, seconds: int) -> dict[str, Any]:
+    """Return a new fact whose ``times`` are so much later."""
+    fact = new_fact(case.fact)
+    for path in case.times:
+        holder = _holder_of(fact, path)
+        moved = datetime.fromisoformat(holder[path[-1]]) + timedelta(seconds=seconds)
+        holder[path[-1]] = moved.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return fact
+
+
+def _holder_of(fact: dict[str, Any], path: Path) -> Any:
+    holder: Any = fact
+    for step in path[:-1]:
+        holder = holder[step]
+    return holder
 
 
 CASES: Final[tuple[Case, ...]] = (
@@ -175,15 +202,37 @@ CASES: Final[tuple[Case, ...]] = (
         inexpressible=dict.fromkeys(_CEL, _NO_SUM),
     ),
     Case(
-        "duration",
+        "nested-macros",
         "order",
-        'timestamp(order.promisedAt) - timestamp(order.placedAt) < duration("72h")',
-        {("order", "promisedAt"): "2024-05-20T09:31:07Z"},
+        "order.items.exists(i, order.items.exists(j, i.sku != j.sku && i.price + j.price > 200.0))",
+        {("order", "items", 2, "price"): 79.0},
         {
-            ZEN: 'date(order.promisedAt) - date(order.placedAt) < duration("72h")',
-            RULE_ENGINE: ('$parse_datetime(order["promisedAt"]) - $parse_datetime(order["placedAt"]) < t"PT72H"'),
+            ZEN: "some(order.items as i, some(order.items as j, i.sku != j.sku and i.price + j.price > 200.0))",
+            RULE_ENGINE: (
+                '$any([$any([i["sku"] != j["sku"] and i["price"] + j["price"] > 200.0 for j in order["items"]])'
+                ' for i in order["items"]])'
+            ),
         },
         floor=5,
+    ),
+    Case("duration", "order", _DURATION, _DURATION_MISS, _DURATION_TEXTS, floor=5),
+    Case(
+        "new-times",
+        "order",
+        _DURATION,
+        _DURATION_MISS,
+        _DURATION_TEXTS,
+        floor=5,
+        times=(("order", "promisedAt"), ("order", "placedAt")),
+    ),
+    Case(
+        "time-zone",
+        "order",
+        'timestamp(order.placedAt).getHours("Europe/Stockholm") < 12',
+        {("order", "placedAt"): "2024-05-17T10:00:00Z"},
+        {ZEN: 'd(order.placedAt, "Europe/Stockholm").hour() < 12'},
+        floor=5,
+        inexpressible={CEL_RUST: "its getHours takes no time zone", RULE_ENGINE: "it has no time zones of places"},
     ),
     Case(
         "timestamp",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any, Final
 
 import msgspec
 
 from domain.language import FactContext, compile_rule
-from worker.bench.cases import CASES, SAMPLE, Case, FactName, near_miss_of, new_fact, read_fact
+from worker.bench.cases import CASES, SAMPLE, Case, FactName, later_fact, near_miss_of, new_fact, read_fact
 from worker.bench.peers import PEERS, Fact, Peer, Sweep, sweep_of, versions_of
-from worker.bench.timing import best_us
+from worker.bench.timing import best_of_new_us, best_us
 
 LAMBDA_RATIO_MAX: Final = 4.0
 FACTS_IN_TURN: Final = 16
+NEW_FACTS_IN_TURN: Final = 64
 OURS: Final = "ours"
 
 _CONTEXT: Final = FactContext("order-1", "order.placed", None)
@@ -114,8 +116,11 @@ def compare_case(case: Case, peers: Sequence[Peer], seconds: float) -> CaseRepor
         agreeing, found = agreeing_sweeps(case, peer)
         notes += found
         sweeps |= {(peer.name, way): sweep for way, sweep in agreeing.items()}
-    facts = [new_fact(case.fact) for _ in range(FACTS_IN_TURN)]
-    best = best_us(sweeps, facts, seconds)
+    if case.times:
+        numbers = count(1)
+        best = best_of_new_us(sweeps, lambda: [later_fact(case, next(numbers)) for _ in range(NEW_FACTS_IN_TURN)])
+    else:
+        best = best_us(sweeps, [new_fact(case.fact) for _ in range(FACTS_IN_TURN)], seconds)
     peers_us = {
         peer.name: min((spent for (name, _), spent in best.items() if name == peer.name), default=None)
         for peer in peers

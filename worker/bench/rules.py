@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from domain.language.limits import TOKENS_MAX
+
 _TYPES: Final = ("order.placed", "order.amended", "order.returned", "payment.received", "shipment.delayed")
 _TEXTS: Final = (
     "customer.tier",
@@ -63,7 +65,8 @@ _CONDITIONS: Final = (
 
 LARGE_CODE_POINTS: Final = 100_000
 LARGE_OPERATORS: Final = 1_000
-TABLE_ROWS: Final = 1_900
+ROW_TOKENS: Final = 10
+TABLE_ROWS: Final = min(1_900, TOKENS_MAX // ROW_TOKENS - 2)
 NESTING: Final = 90
 
 
@@ -91,7 +94,7 @@ def long_condition() -> str:
 
 
 def long_table() -> str:
-    """Return a table of two conditions and one output, with almost as many rows as there may be."""
+    """Return a table of two conditions and one output, with almost as many rows as the limits allow."""
     rows = "".join(f'| "zone {n}" | {n}.0..{n + 500}.0 | {n % 100} |\n' for n in range(TABLE_ROWS))
     return f"table first\n| shipping.zone | order.total | set shipping.cost |\n{rows}"
 

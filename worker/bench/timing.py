@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import repeat
 from typing import Final, TypeVar
 
 from worker.bench.peers import Fact, Sweep
 
 ROUNDS: Final = 7
+ROUNDS_OF_NEW: Final = 21  # each is short, as facts are decided once
 
 _Key = TypeVar("_Key")
 
@@ -21,19 +23,38 @@ def best_us(sweeps: Mapping[_Key, Sweep], facts: Sequence[Fact], seconds: float)
     ``seconds`` is what each sweep's rounds take together; a sweep that is slower runs once a round.
     """
     budget_ns = seconds * 1e9 / ROUNDS
-    best_ns = dict.fromkeys(sweeps, float("inf"))
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
+    best = dict.fromkeys(sweeps, float("inf"))
+    with _collector_off():
         loops = {key: max(1, round(budget_ns / max(1, _time_ns(sweep, facts, 1)))) for key, sweep in sweeps.items()}
         for _ in range(ROUNDS):
             for key, sweep in sweeps.items():
-                best_ns[key] = min(best_ns[key], _time_ns(sweep, facts, loops[key]) / loops[key])
+                spent_ns = _time_ns(sweep, facts, loops[key]) / loops[key]
+                best[key] = min(best[key], spent_ns / len(facts) / 1_000)
                 gc.collect(0)  # what an engine left behind is not the next one's cost
+    return best
+
+
+def best_of_new_us(sweeps: Mapping[_Key, Sweep], supply: Callable[[], Sequence[Fact]]) -> dict[_Key, float]:
+    """Return the same of facts that are decided once: every sweep of every round has new ones from ``supply``."""
+    best = dict.fromkeys(sweeps, float("inf"))
+    with _collector_off():
+        for _ in range(ROUNDS_OF_NEW):
+            for key, sweep in sweeps.items():
+                facts = supply()
+                best[key] = min(best[key], _time_ns(sweep, facts, 1) / len(facts) / 1_000)
+                gc.collect(0)
+    return best
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if was_enabled:
             gc.enable()
-    return {key: spent / len(facts) / 1_000 for key, spent in best_ns.items()}
 
 
 def _time_ns(sweep: Sweep, facts: Sequence[Fact], loops: int) -> int:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from worker.bench.cases import CASES, SAMPLE, Case, near_miss_of, new_fact, read_fact
+from worker.bench.cases import CASES, SAMPLE, Case, later_fact, near_miss_of, new_fact, read_fact
 from worker.bench.evaluation import agreeing_sweeps, by_hand, ours
 from worker.bench.peers import PEERS, Peer
 
@@ -72,6 +72,23 @@ def test_the_function_written_by_hand_decides_the_sample() -> None:
     for name in ("sample", "small-sample"):
         assert by_hand(new_fact(BY_NAME[name].fact)) is True
         assert by_hand(near_miss_of(BY_NAME[name])) is False
+
+
+def test_facts_with_times_of_their_own_are_else_the_same_and_decided_the_same() -> None:
+    case = BY_NAME["new-times"]
+    decide = ours(case.condition)
+    fact, later = new_fact(case.fact), later_fact(case, 3_600)
+    assert (fact["order"]["placedAt"], later["order"]["placedAt"]) == ("2024-05-17T09:31:07Z", "2024-05-17T10:31:07Z")
+    assert decide([later]) is True
+    for holder in (fact, later):
+        del holder["order"]["placedAt"], holder["order"]["promisedAt"]
+    assert fact == later
+
+
+def test_facts_of_any_other_case_are_equal() -> None:
+    for case in CASES:
+        if not case.times:
+            assert later_fact(case, 3_600) == new_fact(case.fact)
 
 
 def test_a_near_miss_leaves_the_next_new_fact_as_it_was() -> None:

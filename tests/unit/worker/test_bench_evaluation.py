@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -79,6 +80,21 @@ class TestAgreement:
         case = Case("odd", "order", "order.total > 1.0", {}, {}, floor=5)
         with pytest.raises(AssertionError, match="odd is not what it says"):
             compare_case(case, [], 0.001)
+
+
+class TestNewTimes:
+    def test_a_case_with_times_gives_each_fact_its_own(self) -> None:
+        case = next(case for case in CASES if case.times)
+        seen: list[str] = []
+
+        def decide(fact: Fact) -> bool:
+            seen.append(fact["order"]["placedAt"])
+            return fact["order"]["promisedAt"] < "2024-05-20T09:31:07Z"
+
+        compare_case(case, [peer(dict=decide)], 0.001)
+        timed = seen[2:]
+        assert len(timed) > 1_000
+        assert len(set(timed)) == len(timed)
 
 
 class TestRatio:
@@ -195,6 +211,21 @@ class TestTiming:
         best = timing.best_us({"one": sweep}, [{}], 1e-6 * 10 * timing.ROUNDS)
         assert ran == 10 * timing.ROUNDS + 1
         assert best == {"one": 1.0}
+
+    def test_new_facts_are_decided_once_and_the_best_round_counts(self, clock: FakeClock) -> None:
+        supplied = count()
+        seen: list[int] = []
+
+        def supply() -> list[Fact]:
+            return [{"n": next(supplied)}, {"n": next(supplied)}]
+
+        def sweep(facts: Sequence[Fact]) -> None:
+            seen.extend(fact["n"] for fact in facts)
+            clock.now_ns += 3_000 if 10 in seen[-2:] else 8_000
+
+        best = timing.best_of_new_us({"a": sweep, "b": sweep}, supply)
+        assert seen == list(range(4 * timing.ROUNDS_OF_NEW))
+        assert best == {"a": 4.0, "b": 1.5}
 
     def test_the_garbage_collector_is_off_while_timing_and_on_again_whatever_happens(self) -> None:
         seen: list[bool] = []
