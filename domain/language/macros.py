@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from domain.language import tree
 from domain.language.limits import MACRO_NESTING_MAX
 from domain.language.plan import Bind, Choose, Loop, OptionalMap, Part, Variable
+from domain.language.tokens import RESERVED
 from domain.language.types import BOOL, DYN, INT, JSON, UNKNOWN, Type, join, list_of, map_of, may_be
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def expand(checker: Checker, node: tree.Call) -> Part | None:
 def _variable(checker: Checker, node: tree.Node) -> str | None:
     name = checker.variable_name(node)
     if name is not None:
+        if name in RESERVED:
+            # Never lenient: such a text is no CEL.
+            checker.tell("reserved", f"`{name}` is reserved", node.span)
         return name
     checker.tell("macro-variable", "a variable's name is expected here", node.span)
     return None

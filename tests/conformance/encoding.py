@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import math
+from functools import cache
+from itertools import count
 from typing import Any
 
 from domain.language import parse_timestamp
@@ -132,6 +134,15 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return bool(body == other_body)
 
 
+@cache
+def _variable(name: str) -> Type:
+    """Return a type variable, which our signatures write by one character."""
+    return Type(name if len(name) == 1 else chr(0xE000 + next(_numbers)))
+
+
+_numbers = count()
+
+
 def decode_type(encoded: Any) -> Type:
     """Return the static type that an encoded one stands for; what we have no type for is dyn."""
     if isinstance(encoded, str):
@@ -146,7 +157,7 @@ def decode_type(encoded: Any) -> Type:
             name = "optional" if body == "optional_type" else body
             return Type(name, tuple(decode_type(part) for part in encoded.get("params", [])))
         case "type_param":
-            return Type(body)
+            return _variable(body)
         case "type":
             return Type("type", (decode_type(body),))
     return DYN

@@ -176,6 +176,16 @@ def test_without_macros_a_macro_is_a_call_of_no_function(source):
         compile_expression(source, ("x",), macros=False)
 
 
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    "source",
+    ["[1].map(as, 1)", "[1].exists(i, for, true)", "cel.bind(package, 1, 2)", "optional.of(1).optMap(let, 1)", "while"],
+)
+def test_a_reserved_word_is_no_name(source, check):
+    """As a field's name it may stand after a dot."""
+    assert outcome(source, check=check) == ERROR
+
+
 @pytest.mark.parametrize("source", ["int == 1", "'a' == string", "[1] == list"])
 def test_a_type_is_no_value_of_itself(source):
     """Values of two types are unequal; the checker says it before it runs."""
