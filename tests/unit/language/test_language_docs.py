@@ -4,9 +4,13 @@ import inspect
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from domain.decisions.explain import Status, explain_decision
+from domain.decisions.fact import Fact
+from domain.decisions.ruleset import BoundRule, Ruleset
 from domain.language import (
     FactContext,
     check_rule,
@@ -21,6 +25,9 @@ from domain.language import (
 )
 from domain.language.library.catalogue import FUNCTIONS, INTERNAL, MACROS, OPERATORS
 from domain.language.tokens import KEYWORDS
+from domain.rules.content import Priority
+from streams.messages.explanations import explanation_body
+from worker.explanations import explanation_text
 
 PAGE = Path(__file__).parents[3] / "docs" / "language.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -70,6 +77,30 @@ def test_a_rule_decides_what_the_page_tells(kind, rule, fact, decision, told):
     if outcome.rows is not None:
         made["rows"] = outcome.rows
     assert made == expected
+
+
+def decisions():
+    """Each set of rules with the fact after it and what is told of the decision."""
+    for index, (kind, body, line) in enumerate(BLOCKS):
+        if kind == "rules":
+            (fact_kind, fact, _), (told_kind, told, _) = BLOCKS[index + 1 : index + 3]
+            assert (fact_kind, told_kind) == ("fact", "explained")
+            yield pytest.param(body, json.loads(fact), told, id=f"line {line}")
+
+
+@pytest.mark.parametrize(("rules", "payload", "told"), list(decisions()))
+def test_a_decision_is_explained_as_the_page_tells(rules, payload, told):
+    bound = []
+    for name, source in (line.split(": ", 1) for line in rules.splitlines()):
+        bound.append(BoundRule(name, name, 1, Priority.MEDIUM, compile_rule(source), name.encode(), None, None))
+    fact = Fact(b"\x00" * 16, FACT.id, FACT.type, 1, None, payload)
+    texts = [explanation_text(explanation_body(one)) for one in explain_decision(Ruleset(1, bound), fact)]
+    assert "\n".join(texts) == told.rstrip("\n")
+
+
+def test_every_status_of_an_explanation_is_on_the_page():
+    for status in get_args(Status):
+        assert f"`{status}`" in TEXT
 
 
 def test_problems_are_printed_as_the_page_tells():
