@@ -38,11 +38,18 @@ class _NamesChecker(Checker):
         super().__init__(positions, problems, lenient=lenient)
         self.names = names
         self.has_macros = has_macros
-        self.declared_functions = functions
-        self.functions = {**FUNCTIONS, **functions}
         steps = container.split(".") if container else []
         self.lets: list[tuple[str, Part]] = []
         self.prefixes = [".".join(steps[:count]) + "." for count in range(len(steps), 0, -1)] + [""]
+        named = {**FUNCTIONS, **functions}
+        within = {
+            name.removeprefix(prefix): function
+            for prefix in reversed(self.prefixes)
+            for name, function in named.items()
+            if name.startswith(prefix) and name.removeprefix(prefix) not in FUNCTIONS
+        }
+        self.declared_functions = {**within, **functions}
+        self.functions = {**FUNCTIONS, **self.declared_functions}
 
     def resolve(self, name: str, method: bool, types: tuple[Type, ...]) -> tuple[bool, Type | None]:
         function = self.declared_functions.get(name)

@@ -141,6 +141,8 @@ def test_addresses_are_read_strictly(source, expected, check):
         ("cel.bind(y, 1, y + .y)", "com.example", "8"),
         ("Timestamp == type(timestamp(0))", "google.protobuf", "true"),
         (".int", "com.example", "int"),
+        ("greatest(1, 2) + math.least(3, 4)", "math", "5"),
+        ("[1, 2].size() + size([1])", "lists", "3"),
         ("[1].map(fact, fact)[0] + cel.bind(payload, 1, payload)", "", "2"),
     ],
 )
