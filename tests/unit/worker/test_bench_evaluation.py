@@ -180,7 +180,7 @@ class TestTiming:
         return clock
 
     def test_the_best_round_counts_for_one_fact(self, clock: FakeClock) -> None:
-        spent = iter([9_000, 8_000, 6_000, 4_000, *[7_000] * 10])
+        spent = iter([9_000, 8_000, 6_000, 4_000, *[7_000] * timing.ROUNDS])
 
         def sweep(_facts: Sequence[Fact]) -> None:
             clock.now_ns += next(spent)
@@ -224,7 +224,7 @@ class TestTiming:
             clock.now_ns += 3_000 if 10 in seen[-2:] else 8_000
 
         best = timing.best_of_new_us({"a": sweep, "b": sweep}, supply)
-        assert seen == list(range(4 * timing.ROUNDS_OF_NEW))
+        assert seen == list(range(4 * timing.ROUNDS))
         assert best == {"a": 4.0, "b": 1.5}
 
     def test_the_garbage_collector_is_off_while_timing_and_on_again_whatever_happens(self) -> None:
