@@ -100,8 +100,11 @@ _STRING_BODY: Final = {
     ('"""', True): re.compile(r'[^"]*(?:"(?!"")[^"]*)*"""'),
     ("'''", True): re.compile(r"[^']*(?:'(?!'')[^']*)*'''"),
 }
+# After \u come four digits, or the two halves of a surrogate pair.
 _ESCAPE: Final = re.compile(
-    r"\\(?:([abfnrtv\\?\"'`])|[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.?))", re.DOTALL
+    r"\\(?:([abfnrtv\\?\"'`])|[xX]([0-9a-fA-F]{2})"
+    r"|u([dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|[0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.?))",
+    re.DOTALL,
 )
 _SIMPLE: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _FACT_TYPE: Final = re.compile(r"[^\s,/|\"'()\[\]{}]+")
@@ -308,6 +311,12 @@ def _read_string(source: str, match: re.Match[str]) -> tuple[str, Any, int]:
     return "STRING", text, body.end()
 
 
+def _code_point(digits: str) -> int:
+    """Return the code point that digits in base 16 stand for, or the two halves of a surrogate pair."""
+    high, _, low = digits.partition("\\u")
+    return int(high, 16) if not low else 0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00
+
+
 def _unescape(text: str, start: int, end: int, *, is_bytes: bool) -> tuple[str, Any, int]:
     parts: list[Any] = []
     offset = 0
@@ -326,7 +335,7 @@ def _unescape(text: str, start: int, end: int, *, is_bytes: bool) -> tuple[str, 
         elif wrong is not None:
             raise LiteralError(f"no escape `\\{wrong}`", *span, "a backslash is written `\\\\`")
         else:
-            code = int(short if short is not None else long, 16)
+            code = _code_point(short or long)
             if is_bytes:
                 raise LiteralError("bytes have no \\u escapes", *span, "write the bytes with \\x")
             if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:

@@ -76,6 +76,13 @@ def test_a_map_literal_has_each_key_once_and_of_a_key_type(source, expected, che
     "\xff\377"      -> "ÿÿ"
     "\400"          -> an error
     "\ud83d"        -> an error
+    "\ude00"        -> an error
+    "\ud83da"       -> an error
+    "\ude00\ud83d"  -> an error
+    "\ud83d\ude00"  -> "\U0001F600"
+    "a\uD83D\uDE00\u00e9"  -> "a😀é"
+    "\U0000d83d\ude00"  -> an error
+    b"\ud83d\ude00" -> an error
     r"\"            -> "\\"
 """)
 def test_literals_are_read_by_the_lexis(source, expected, check):
