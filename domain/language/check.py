@@ -13,7 +13,7 @@ from domain.language.faults import Fault, strict
 from domain.language.library import operators
 from domain.language.library.catalogue import FUNCTIONS, INTERNAL, MACROS, TYPE_NAMES
 from domain.language.library.function import Function
-from domain.language.limits import NESTING_MAX
+from domain.language.limits import NESTING_MAX, PATTERNS_MAX
 from domain.language.plan import (
     Choose,
     Const,
@@ -58,6 +58,7 @@ _PROPERTIES: Final = {
     "email": {"local": STRING, "domain": STRING},
     "money": {"amount": DECIMAL, "currency": STRING},
 }
+_CLOSE_HINTS_MAX: Final = 10
 RESERVED_ROOTS: Final = frozenset({"payload", "fact", "decision"})
 
 
@@ -115,6 +116,7 @@ class Checker:
         self.loops = 0
         self._reading = False
         self._variables = 0
+        self._patterns: set[str] = set()
 
     # What the expression may use
 
@@ -381,11 +383,18 @@ class Checker:
         call = function.call
         if function.prepare is not None:
             constants = {n: a.value for n, a in enumerate(arguments) if isinstance(a, Const)}
+            if name == "matches" and not self._may_hold_pattern(constants.get(1)):
+                return self.refuse(node, "too-costly", f"a rule has at most {PATTERNS_MAX} different patterns")
             try:
                 call = function.prepare(constants) or call
             except ValueError as error:
                 return self.refuse(node, "bad-constant", f"`{name}`: {error}")
         return self.invoke(node, name, call, arguments, result)
+
+    def _may_hold_pattern(self, pattern: Any) -> bool:
+        if type(pattern) is str:
+            self._patterns.add(pattern)
+        return len(self._patterns) <= PATTERNS_MAX
 
     def _no_overload(self, node: tree.Node, name: str, arguments: tuple[Part, ...], *, method: bool) -> Part:
         types = [str(argument.type) for argument in arguments]
@@ -460,7 +469,9 @@ class Checker:
             }
             | ({"has"} if not method else set(MACROS) - {"has", "bind"})
         )
-        close = difflib.get_close_matches(node.function, known, 1, 0.6)
+        # Looking for what is close takes time: enough of it was done after some mistakes.
+        told = sum(problem.code == "unknown-function" for problem in self.problems)
+        close = difflib.get_close_matches(node.function, known, 1, 0.6) if told < _CLOSE_HINTS_MAX else []
         lowered = [name for name in known if name.lower() == node.function.lower()]
         best = next(iter([*lowered, *close, *_prefixed(node.function, known)]), None)
         hint = None if best is None else f"did you mean `{best}`?"

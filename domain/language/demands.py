@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import Any, Final
 
 from domain.language.plan import Const, Has, Invoke, Logic, Part, PlannedRow, PlannedRule, Select, Variable, children
-from domain.language.ranges import EVERYTHING, NOTHING, Box, Path, Values, compared_with, equal_to, meet
+from domain.language.ranges import EVERYTHING, Box, Path, Values, compared_with, equal_to, meet, union
 
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _VALUES_MAX: Final = 1_000
@@ -56,16 +59,16 @@ def show_path(path: Path) -> str:
 def values_of(part: Part) -> tuple[Path, Values] | None:
     """Return the path that a part is about and the values that it asks for, when it is about one path alone."""
     if isinstance(part, Logic):
-        found: tuple[Path, Values] | None = None
+        first: Path | None = None
+        found: list[Values] = []
         for item in part.items:
             one = values_of(item)
-            if one is None or (found is not None and one[0] != found[0]):
+            if one is None or (first is not None and one[0] != first):
                 return None
-            if found is None:
-                found = one
-            else:
-                found = (found[0], found[1] & one[1] if part.operator == "&&" else found[1] | one[1])
-        return found
+            first = one[0]
+            found.append(one[1])
+        assert first is not None
+        return first, union(found) if part.operator == "||" else reduce(and_, found)
     if isinstance(part, Invoke) and len(part.arguments) == 2:
         return _compared(part)
     path = path_of(part)
@@ -81,13 +84,8 @@ def _compared(part: Invoke) -> tuple[Path, Values] | None:
     if path is None or not isinstance(right, Const):
         return None
     if operator == "in" and isinstance(right.value, list):
-        values = NOTHING
-        for item in right.value:
-            same = equal_to(item)
-            if same is None:
-                return None
-            values |= same
-        return path, values
+        values = [equal_to(item) for item in right.value]
+        return None if None in values else (path, union(one for one in values if one is not None))
     compared = compared_with(operator, right.value)
     return None if compared is None else (path, compared)
 
@@ -151,11 +149,13 @@ def demands_of(plan: PlannedRule) -> tuple[Demand, ...]:
 
 def _asked_by_all(rows: tuple[PlannedRow, ...]) -> Box:
     """Return, for each column that every row tests, the values that some row takes."""
-    asked: dict[Path, Values] | None = None
+    asked: dict[Path, list[Values]] = defaultdict(list)
     for row in rows:
-        one = {found[0]: found[1] for test in row.tests if (found := values_of(test)) is not None}
-        asked = one if asked is None else {path: values | one[path] for path, values in asked.items() if path in one}
-    return asked or {}
+        for path, values in {
+            found[0]: found[1] for test in row.tests if (found := values_of(test)) is not None
+        }.items():
+            asked[path].append(values)
+    return {path: union(values) for path, values in asked.items() if len(values) == len(rows)}
 
 
 def _resolved(path: Path, plan: PlannedRule) -> Path | None:

@@ -17,6 +17,7 @@ from types import CodeType
 from typing import Any, Final
 
 from domain.language.faults import strict
+from domain.language.lets import LetOrder
 from domain.language.library import operators
 from domain.language.limits import CODE_CHARACTERS_MAX
 from domain.language.native import COMPARISONS, OperatorWriter, is_plain
@@ -64,6 +65,7 @@ class Emitter(OperatorWriter):
 
     def __init__(self, lets: tuple[tuple[str, Part], ...] = ()) -> None:
         self.lets = lets
+        self._order = LetOrder(lets)
         self.functions: list[list[str]] = []
         self.constants: list[Any] = []
         self.uses_state = False
@@ -195,8 +197,12 @@ class Emitter(OperatorWriter):
         if number in self._hoisted:
             return f"c{number}"
         part = self.lets[number][1]
-        if self._let_uses[number] == 1 or isinstance(part, Const):
+        if isinstance(part, Const) or (self._let_uses[number] == 1 and self._order.is_shallow(number)):
             return self.value(part)
+        if not self._order.is_shallow(number) and number not in self._written_lets:
+            for lower in self._order.below(number):
+                if not self._order.is_shallow(lower):
+                    self._let(lower)
         self.uses_state = True
         if number not in self._written_lets:
             self._written_lets.add(number)

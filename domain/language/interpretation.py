@@ -6,11 +6,13 @@ the fault is, is found here.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from domain.language import evaluation
 from domain.language.faults import MISSING_ERRORS, Absent, Exhausted, Fault, strict
+from domain.language.lets import LetOrder
 from domain.language.library import operators
 from domain.language.plan import (
     Bind,
@@ -75,6 +77,7 @@ class Interpreter:
         self.variables: dict[str, Any] = {}
         self.state = evaluation.new_state(0)
         self._seen = seen
+        self._order: LetOrder | None = None
         self._ready: dict[int, tuple[Any, Exception | None]] = {}
         self._memory: dict[int, tuple[Any, Exception | None]] = {}
 
@@ -157,6 +160,13 @@ class Interpreter:
 
     def _let(self, number: int) -> Any:
         if number not in self._memory:
+            if self._order is None:
+                self._order = LetOrder(self.lets)
+            if not self._order.is_shallow(number):
+                # From the lowest up, needed or not, so that the way down is never long.
+                for lower in self._order.below(number):
+                    with contextlib.suppress(Missing, PartFault):
+                        self._let(lower)
             try:
                 self._memory[number] = (self.value(self.lets[number][1]), None)
             except (Missing, PartFault) as error:

@@ -6,8 +6,9 @@ from typing import Final
 
 # What a rule's text may hold.
 SOURCE_CODE_POINTS_MAX: Final = 200_000
-TOKENS_MAX: Final = 30_000
-CODE_CHARACTERS_MAX: Final = 1_000_000  # of the Python text; about 150 bytes of memory each while it is compiled
+TOKENS_MAX: Final = 20_000
+OPERATORS_MAX: Final = 3_000  # logical and arithmetic ones and `?:`, which become the most code
+CODE_CHARACTERS_MAX: Final = 1_250_000  # of the Python text; about 150 bytes of memory each while it is compiled
 NESTING_MAX: Final = 100  # brackets, calls, members and macros inside one another; chains of one operator are flat
 STATEMENTS_MAX: Final = 1_000
 LETS_MAX: Final = 200
@@ -17,6 +18,9 @@ LITERAL_DIGITS_MAX: Final = 400
 PROBLEMS_MAX: Final = 100
 MACRO_NESTING_MAX: Final = 8
 PATTERN_CODE_POINTS_MAX: Final = 1_000
+PATTERNS_MAX: Final = 500  # different regular expressions in one rule; each may hold 100 KB
+
+PARAMETER_LIST_ITEMS_MAX: Final = 1_000  # of a template's parameter that is a list
 
 # What an evaluation may use.
 STEPS_MAX: Final = 100_000  # elements visited by macros and list functions, over one rule and one fact

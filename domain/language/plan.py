@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from domain.language.tree import Span
 from domain.language.types import Type
@@ -209,25 +209,24 @@ class PlannedRule:
 
 def children(part: Part) -> tuple[Part, ...]:
     """Return the parts directly inside a part, in the order in which they are written."""
-    match part:
-        case Select(operand=operand) | Has(operand=operand):
-            return (operand,)
-        case Invoke(arguments=arguments):
-            return arguments
-        case Logic(items=items) | MakeList(items=items):
-            return items
-        case Choose(branches=branches, otherwise=otherwise):
-            return (*(inner for pair in branches for inner in pair), otherwise)
-        case MakeMap(entries=entries):
-            return tuple(inner for key, value, _ in entries for inner in (key, value))
-        case Bind(value=value, body=body):
-            return (value, body)
-        case OptionalMap(operand=operand, body=body):
-            return (operand, body)
-        case Loop(source=source, test=test, result=result):
-            return tuple(inner for inner in (source, test, result) if inner is not None)
-        case _:
-            return ()
+    return _CHILDREN[type(part)](part)
+
+
+_CHILDREN: Final[dict[type, Callable[[Any], tuple[Part, ...]]]] = {
+    Const: lambda _: (),
+    Variable: lambda _: (),
+    Failure: lambda _: (),
+    Select: lambda part: (part.operand,),
+    Has: lambda part: (part.operand,),
+    Invoke: lambda part: part.arguments,
+    Logic: lambda part: part.items,
+    MakeList: lambda part: part.items,
+    Choose: lambda part: (*(inner for pair in part.branches for inner in pair), part.otherwise),
+    MakeMap: lambda part: tuple(inner for key, value, _ in part.entries for inner in (key, value)),
+    Bind: lambda part: (part.value, part.body),
+    OptionalMap: lambda part: (part.operand, part.body),
+    Loop: lambda part: tuple(inner for inner in (part.source, part.test, part.result) if inner is not None),
+}
 
 
 def spine(part: Invoke) -> list[Invoke]:

@@ -110,14 +110,15 @@ def _check_table(
     """Check a table. Its columns become lets, so that each is evaluated once, and only when a cell needs it."""
     written: dict[tuple[str, ...], str] = {}
     columns: list[tuple[str, Part]] = []
+    bindings: list[Binding] = []
     for column in table.columns:
         if column.expression is not None:
-            columns.append(("|", checker.check(column.expression)))
+            part = checker.check(column.expression)
+            number = len(lets) + len(columns)
+            bindings.append(Binding(f"let:{number}", part.type, part.tainted))
+            columns.append(("|", part))
         elif column.kind != "emit":
             _check_path(column.kind, column.path, column.span, written, checker)
-    bindings = [
-        Binding(f"let:{len(lets) + number}", part.type, part.tainted) for number, (_, part) in enumerate(columns)
-    ]
     rows = []
     for number, row in enumerate(table.rows, 1):
         tests = []

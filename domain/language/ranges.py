@@ -32,7 +32,7 @@ class Values:
     def __and__(self, other: Values) -> Values:
         texts, all_but = _meet_texts(self, other)
         return Values(
-            tuple(filter(None, (_meet(a, b) for a in self.numbers for b in other.numbers))),
+            _meet_intervals(self.numbers, other.numbers),
             texts,
             all_but,
             self.bools & other.bools,
@@ -44,7 +44,7 @@ class Values:
         return self & other.complement()
 
     def __or__(self, other: Values) -> Values:
-        return (self.complement() & other.complement()).complement()
+        return union((self, other))
 
     def __le__(self, other: Values) -> bool:
         return not self - other
@@ -88,6 +88,60 @@ NUMBERS: Final = Values((_LINE,))
 BOOLS: Final = Values(bools=frozenset({True, False}))
 
 
+def union(sets: Iterable[Values]) -> Values:
+    """Return the values of any of some sets, in time that grows as their sizes added up do, but for sorting."""
+    intervals: list[Interval] = []
+    texts: set[str] = set()
+    all_but: set[str] | None = None
+    bools: set[bool] = set()
+    null = others = False
+    for one in sets:
+        intervals += one.numbers
+        if not one.all_texts_but:
+            texts |= one.texts
+        elif all_but is None:
+            all_but = set(one.texts)
+        else:
+            all_but &= one.texts
+        bools |= one.bools
+        null = null or one.null
+        others = others or one.others
+    left_out = texts if all_but is None else all_but - texts
+    return Values(_joined(intervals), frozenset(left_out), all_but is not None, frozenset(bools), null, others)
+
+
+def _joined(intervals: list[Interval]) -> tuple[Interval, ...]:
+    """Return intervals that may overlap or touch as disjoint ones, in order."""
+    if len(intervals) < 2:
+        return tuple(intervals)
+    intervals.sort(key=lambda one: (one[0], not one[1]))
+    joined: list[Interval] = []
+    low, low_in, high, high_in = intervals[0]
+    for start, start_in, end, end_in in intervals[1:]:
+        if start < high or (start == high and (start_in or high_in)):
+            high, high_in = max((high, high_in), (end, end_in))
+        else:
+            joined.append((low, low_in, high, high_in))
+            low, low_in, high, high_in = start, start_in, end, end_in
+    return (*joined, (low, low_in, high, high_in))
+
+
+def _meet_intervals(ours: tuple[Interval, ...], theirs: tuple[Interval, ...]) -> tuple[Interval, ...]:
+    """Return where two lists of disjoint intervals, both in order, overlap."""
+    met: list[Interval] = []
+    mine = other = 0
+    while mine < len(ours) and other < len(theirs):
+        a, b = ours[mine], theirs[other]
+        both = _meet(a, b)
+        if both is not None:
+            met.append(both)
+        if (a[2], a[3]) <= (b[2], b[3]):
+            mine += 1
+        else:
+            other += 1
+    return tuple(met)
+
+
 def _meet(a: Interval, b: Interval) -> Interval | None:
     low, low_out = max((a[0], not a[1]), (b[0], not b[1]))
     high, high_in = min((a[2], a[3]), (b[2], b[3]))
@@ -99,7 +153,7 @@ def _meet(a: Interval, b: Interval) -> Interval | None:
 def _outside(intervals: tuple[Interval, ...]) -> tuple[Interval, ...]:
     gaps: list[Interval] = []
     low, low_in = -math.inf, True
-    for start, start_in, end, end_in in sorted(intervals):
+    for start, start_in, end, end_in in intervals:
         if start > low or (start == low and low_in and not start_in):
             gaps.append((low, low_in, start, not start_in))
         low, low_in = end, not end_in

@@ -127,23 +127,25 @@ class _Writer:
     def part(self, root: Part) -> int:
         """Write a part after all that is inside it and return its number."""
         numbers = self._numbers
-        waiting = [root]
+        waiting: list[tuple[Part, tuple[Part, ...] | None]] = [(root, None)]
         while waiting:
-            part = waiting[-1]
-            below = [child for child in children(part) if id(child) not in numbers]
-            if below:
-                waiting += reversed(below)
+            part, below = waiting.pop()
+            if id(part) in numbers:
                 continue
-            waiting.pop()
-            if id(part) not in numbers:
-                numbers[id(part)] = len(self.nodes)
-                self.nodes.append(self._node(part))
+            if below is None:
+                below = children(part)
+                if below:
+                    waiting.append((part, below))
+                    waiting += [(child, None) for child in reversed(below)]
+                    continue
+            numbers[id(part)] = len(self.nodes)
+            code, write = _WRITERS[type(part)]
+            inner = [numbers[id(child)] for child in below]
+            type_ = self._type_numbers.get(part.type)
+            if type_ is None:
+                type_ = self.type(part.type)
+            self.nodes.append([code, *part.span, *part.mark, type_, part.tainted, inner, *write(part)])
         return numbers[id(root)]
-
-    def _node(self, part: Part) -> list[Any]:
-        code, write = _WRITERS[type(part)]
-        inner = [self._numbers[id(child)] for child in children(part)]
-        return [code, *part.span, *part.mark, self.type(part.type), part.tainted, inner, *write(part)]
 
     def branch(self, branch: PlannedBranch | None) -> list[Any] | None:
         if branch is None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from domain.errors import ValidationError
 from domain.language.faults import Fault, NoOverload
 from domain.language.library.amounts import to_decimal
+from domain.language.limits import PARAMETER_LIST_ITEMS_MAX
 from domain.language.planning import plan_rule
 from domain.language.problems import Problem
 from domain.language.tokens import Positions, Token, scan
@@ -25,7 +26,6 @@ _SCALARS: Final = {
     "bool": BOOL, "int": INT, "double": DOUBLE, "string": STRING, "decimal": DECIMAL, "timestamp": TIMESTAMP,
 }  # fmt: skip
 PARAMETER_TYPES: Final = (*_SCALARS, *(f"list<{name}>" for name in _SCALARS))
-PARAMETER_LIST_ITEMS_MAX: Final = 1_000
 _PARAMETER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 

@@ -7,9 +7,10 @@ of its own only after an operand. The words after ``on`` are fact types, one tok
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any, Final
 
-from domain.language.limits import LITERAL_DIGITS_MAX, NESTING_MAX, TOKENS_MAX
+from domain.language.limits import LITERAL_DIGITS_MAX, NESTING_MAX, OPERATORS_MAX, TOKENS_MAX
 from domain.language.problems import Problem
 
 KEYWORDS: Final = frozenset({"on", "let", "when", "then", "else", "set", "add", "append", "emit", "stop", "table"})
@@ -121,6 +122,8 @@ _OPERAND_ENDS: Final = frozenset(
      "PARAMETER", "QUOTED"}
 )  # fmt: skip
 
+_COSTLY: Final = frozenset({"ANDAND", "OROR", "QUESTION", "PLUS", "MINUS", "STAR", "SLASH", "PERCENT"})
+
 
 class LiteralError(ValueError):
     """A literal that is not well formed, with where."""
@@ -147,7 +150,7 @@ def scan(  # noqa: PLR0915 - one hot loop
     previous = ""
     depth = 0
     in_table = False
-    while offset < length:
+    while offset < length and len(tokens) <= TOKENS_MAX:
         match = match_at(source, offset)
         if match is None:
             add(Token("BAD", source[offset], offset, offset + 1))
@@ -204,12 +207,26 @@ def scan(  # noqa: PLR0915 - one hot loop
         else:
             previous, end = _scan_literal(source, match, positions, problems, tokens)
         offset = end
-        if len(tokens) > TOKENS_MAX:
-            problems.append(
-                positions.problem("too-long", f"the rule has more than {TOKENS_MAX} words and signs", (offset, offset))
-            )
-            return tokens
+    if len(tokens) > TOKENS_MAX:
+        message = f"the rule has more than {TOKENS_MAX} words and signs"
+        problems.append(positions.problem("too-long", message, (offset, offset)))
+    elif len(tokens) > OPERATORS_MAX:
+        _require_few_operators(tokens, positions, problems)
     return tokens
+
+
+def _require_few_operators(tokens: list[Token], positions: Positions, problems: list[Problem]) -> None:
+    """Refuse at once what would be found to be too much code only after it was checked and written."""
+    operators = [
+        token
+        for before, token in pairwise(tokens)
+        if token.type in _COSTLY and (token.type != "MINUS" or before.type in _OPERAND_ENDS)
+    ]
+    if len(operators) > OPERATORS_MAX:
+        first = operators[OPERATORS_MAX]
+        message = f"the rule has more than {OPERATORS_MAX} logical and arithmetic operators"
+        span = (first.start, first.end)
+        problems.append(positions.problem("too-costly", message, span, "split it into several rules"))
 
 
 def _stray(source: str, offset: int, positions: Positions) -> Problem:

@@ -6,6 +6,7 @@ that can happen is that it dies, and its worker starts another.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -69,6 +70,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the worker decides when to end
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES_MAX, ADDRESS_SPACE_BYTES_MAX))
     os.nice(NICENESS)
+    gc.freeze()  # the language's own tables and code live to the end: the collector need not look at them again
     serve(sys.stdin.buffer, sys.stdout.buffer)
 
 

@@ -264,7 +264,7 @@ def _equal_containers(a: Any, b: Any, left: list[int] | None) -> bool:
         return False
     left = left or [COMPARED_ITEMS_MAX]
     left[0] -= len(a)
-    if left[0] <= 0:
+    if left[0] < 0:
         raise Exhausted(f"more than {COMPARED_ITEMS_MAX} elements are compared")
     if type(a) is list:
         return all(_equal(item, other, left) for item, other in zip(a, b, strict=True))

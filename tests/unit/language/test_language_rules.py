@@ -11,8 +11,9 @@ from domain.language import (
     check_rule,
     compile_expression,
     compile_rule,
+    explain_rule,
 )
-from domain.language.limits import STEPS_MAX
+from domain.language.limits import LETS_MAX, STEPS_MAX
 
 FACT = FactContext("f1", "order.placed")
 RULE = """
@@ -141,6 +142,29 @@ def test_a_let_that_fails_is_not_evaluated_again():
     lets = "\n".join(f"let x{n} = x{n - 1} == 1 || x{n - 1} == 2" for n in range(1, 41))
     rule = compile_rule(f"let x0 = nothing.there\n{lets}\nwhen x40 == true && x40")
     assert rule.evaluate({}, FACT, {}) is None
+
+
+CHAINS = {
+    "of sums": "let x{n} = x{m} + a",
+    "of doubled uses": "let x{n} = x{m} == 1 ? 1 : x{m} - x{m} + 1",
+    "of bools": "let x{n} = x{m} == 1 && a == 1 || x{m} == 2 ? 1 : 2",
+    "of macros": "let x{n} = [x{m}, 1].exists(v, v == x{m}) ? 1 : 0",
+}
+
+
+@pytest.mark.parametrize("form", CHAINS)
+@pytest.mark.parametrize("count", [2, 30, LETS_MAX - 1])
+def test_lets_build_on_one_another_in_chains_of_any_length(form, count):
+    """A chain as long as a rule may have compiles, decides, fails and is explained like a short one."""
+    lines = [CHAINS[form].format(n=n, m=n - 1) for n in range(1, count + 1)]
+    source = "\n".join(["let x0 = a", *lines, f"when x{count} >= 1 || 1 / b == 1"])
+    rule = compile_rule(source)
+    assert rule.evaluate({"a": 1, "b": 0}, FACT, {}) is not None
+    assert rule.evaluate({"b": 2}, FACT, {}) is None
+    assert explain_rule(source, {"a": 1, "b": 0}, FACT).status == "true"
+    assert explain_rule(source, {"b": 0}, FACT).status == "missing"
+    with pytest.raises(RuleFault, match="division by zero"):
+        compile_rule(source.replace(">= 1", "< 0")).evaluate({"a": 1, "b": 0}, FACT, {})
 
 
 def test_a_let_shadows_a_field_and_a_macro_variable_shadows_both():
