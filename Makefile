@@ -1,12 +1,13 @@
 # Everything a user or CI runs. `make` alone lists the targets.
 SHELL := /bin/bash
 PYTHON ?= python3
+FUZZ_RUNS ?= 100000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test bench check lint types imports format lock clean
+.PHONY: help run dev test bench fuzz check lint types imports format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 14
@@ -34,6 +35,13 @@ test: $(STAMP) ## every test, with coverage
 bench: $(STAMP) ## how fast rules are decided and compiled, beside other engines; fails when a floor does not hold
 	@$(BIN)/rulestream bench eval --check
 	@$(BIN)/rulestream bench compile --check
+
+fuzz: $(STAMP) ## the long form of the fuzzers: FUZZ_RUNS=100000 inputs each, over rules and over facts
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	@mkdir -p build/fuzz
+	$(BIN)/python -m tests.fuzz.sources $(FUZZ_RUNS) -artifact_prefix=build/fuzz/
+	$(BIN)/python -m tests.fuzz.facts $(FUZZ_RUNS) -artifact_prefix=build/fuzz/
+	RULESTREAM_FUZZ_EXAMPLES=$(FUZZ_RUNS) $(BIN)/pytest --timeout=0 tests/unit/language/test_language_hostile.py -k 'any_'
 
 check: lint types imports test ## what CI runs
 

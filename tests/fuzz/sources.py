@@ -1,12 +1,10 @@
-"""Coverage-guided fuzzing: ``python tests/unit/language/fuzz_language.py [RUNS] [libFuzzer options]``.
+"""Fuzzing rules' texts: ``python -m tests.fuzz.sources [RUNS] [libFuzzer options]``.
 
-Needs atheris (not among the locked dependencies, as it has wheels for some versions of Python only). Any exception but
-those that the language promises stops the run and leaves the input in a file.
+Any exception but those that the language promises stops the run and leaves the input in a file.
 """
 
 import json
 import sys
-from pathlib import Path
 
 import atheris
 
@@ -18,12 +16,14 @@ with atheris.instrument_imports(include=["domain.language"]):
         check_rule,
         compile_rule,
         explain_rule,
+        image_of,
+        load_image,
         render_problem,
+        restore_rule,
         to_json,
     )
 
-sys.path.insert(0, str(Path(__file__).parent))
-from expressions import ARITHMETIC, COMPARISONS, FIELDS, FUNCTIONS, LITERALS, METHODS
+from tests.unit.language.expressions import ARITHMETIC, COMPARISONS, FIELDS, FUNCTIONS, LITERALS, METHODS
 
 FACT = FactContext("f1", "order.placed")
 STATEMENTS = (
@@ -38,6 +38,14 @@ FACTS = (
     {"a": 1, "b": 0, "c": {"d": "a", "e": 2.5, "xs": [1, 2]}, "xs": [1, "a", None], "s": "abc", "m": {"k": True}},
     {"a": True, "b": None, "c": [], "xs": {"k": 1}, "s": 2**63, "m": "k", "nothing": {"at": {"all": 1}}},
 )
+
+
+def came_of(rule, fact):
+    """What a rule gives for a fact, or its fault."""
+    try:
+        return rule.evaluate(fact, FACT, {}), None
+    except RuleFault as fault:
+        return None, (fault.code, fault.message, fault.line, fault.column)
 
 
 def one_input(data):
@@ -55,11 +63,13 @@ def one_input(data):
             render_problem(problem, source)
         return
     assert not any(problem.severity == "error" for problem in check_rule(source))
+    restored, loaded = restore_rule(source, rule.stored), load_image(source, image_of(source))
     for fact in FACTS:
         status = explain_rule(source, fact, FACT).status
-        try:
-            outcome = rule.evaluate(fact, FACT, {})
-        except RuleFault:
+        came = came_of(rule, fact)
+        assert repr(came) == repr(came_of(restored, fact)) == repr(came_of(loaded, fact)), (source, fact)
+        outcome, fault = came
+        if fault is not None:
             continue
         if outcome is None:
             assert status in {"false", "missing"}, (source, fact, status)
@@ -69,5 +79,7 @@ def one_input(data):
 
 if __name__ == "__main__":
     runs = sys.argv[1] if len(sys.argv) > 1 else "100000"
-    atheris.Setup([sys.argv[0], f"-atheris_runs={runs}", *sys.argv[2:]], one_input)
+    # Inputs of any length from the first one on: short ones make no rule and no fact.
+    lengths = ("-len_control=0", "-max_len=1024")
+    atheris.Setup([sys.argv[0], f"-atheris_runs={runs}", *lengths, *sys.argv[2:]], one_input)
     atheris.Fuzz()

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzers (atheris): ``make fuzz`` runs them in their long form."""
