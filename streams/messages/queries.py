@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 
@@ -14,7 +14,8 @@ from domain.rules.status import RuleStatus
 from streams.codec import DEPTH_MAX
 from streams.messages.commands import ErrorBody
 
-_ABSENT: Final = msgspec.Raw()
+# Kept as it was sent, to be read as facts are read.
+JsonObject = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
 
 
 class QueryPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -97,11 +98,11 @@ class ExplainDecision(QueryPayload, frozen=True, kw_only=True):
     name: str | None = None
     version: int | None = None
     dsl_content: str | None = None
-    fact: msgspec.Raw = _ABSENT
+    fact: JsonObject | msgspec.UnsetType = msgspec.UNSET
     fact_type: str | None = None
     fact_id: str | None = None
     fact_time: str | None = None
-    decision: msgspec.Raw = _ABSENT
+    decision: JsonObject | msgspec.UnsetType = msgspec.UNSET
     page_size: int = 50
     page_offset: int = 0
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.bus import Bus, connected, eventually
+from tests.contracts.proxy import proxied
 from worker.service import running_worker
 from worker.settings import load_settings
 
@@ -151,6 +152,30 @@ async def test_the_largest_rule_on_the_largest_fact_is_answered_in_one_message(b
     (item,) = json.loads(answer.data)["result"]["items"]
     assert item["status"] == "then"
     assert "… 1 more part" in item["text"]
+
+
+async def test_while_the_data_plane_is_away_that_is_said(nats_url: str, database: str, redis_url: str) -> None:
+    """The two planes are two connections here; queries still come in when facts cannot be read."""
+    async with proxied(nats_url) as proxy:
+        settings = load_settings(
+            nats_url=proxy.url,
+            control_nats_url=nats_url,
+            postgres_dsn=database,
+            redis_url=redis_url,
+            http_port=0,
+        )
+        async with running_worker(settings), connected(nats_url) as bus:
+            decision = await bus.decide("order.placed", {})
+            assert (await bus.ask("explain", decisionId=decision["decisionId"]))["items"] == []
+            await proxy.cut()
+            error = await refusal(bus, {"decisionId": decision["decisionId"]})
+            assert (error["code"], error["message"]) == ("UNAVAILABLE", "nats is away; ask again later")
+            proxy.mend()
+            again = await eventually(
+                lambda: bus.query("viewer", "explain", {"decisionId": decision["decisionId"]}),
+                lambda seen: seen["status"] == "ok",
+            )
+            assert again["result"]["decisionId"] == decision["decisionId"]
 
 
 async def test_many_rules_are_paged(bus: Bus) -> None:

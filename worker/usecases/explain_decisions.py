@@ -90,7 +90,8 @@ class DecisionExplainer:
 
     async def _of_decision(self, query: ExplainDecision, decision_id: str) -> dict[str, Any]:
         for field, attribute in _NOT_WITH_A_DECISION.items():
-            if _is_given(getattr(query, attribute)):
+            value = getattr(query, attribute)
+            if value is not None and value is not msgspec.UNSET:
                 raise ValidationError(f"{field} does not go with decisionId", field=field)
         stored = await self._decisions.find(parse_decision_id(decision_id))
         if stored is None:
@@ -123,10 +124,10 @@ class DecisionExplainer:
             raise ValidationError("dslContent stands in place of a rule's id or name", field="dslContent")
         if query.dsl_content is not None and query.version is not None:
             raise ValidationError("version does not go with dslContent", field="version")
-        if not _is_given(query.fact):
+        if query.fact is msgspec.UNSET:
             raise MissingParameterError("fact is required", field="fact")
         payload = self._object("fact", query.fact)
-        decision = self._object("decision", query.decision) if _is_given(query.decision) else {}
+        decision = {} if query.decision is msgspec.UNSET else self._object("decision", query.decision)
         rule = await (self._text(query.dsl_content) if query.dsl_content is not None else self._version(query))
         fact = _given_fact(query, payload, rule)
         async with self._turn:
@@ -201,11 +202,7 @@ class DecisionExplainer:
             if not isinstance(found, Refused):
                 return found
             reason, message = found.reason, found.message
-        raise ValidationError(f"{field}: {message}", field=field, reason=reason.value)
-
-
-def _is_given(value: object) -> bool:
-    return len(bytes(value)) > 0 if isinstance(value, msgspec.Raw) else value is not None
+        raise ValidationError(f"{field}: {message.replace('a fact is', 'must be')}", field=field, reason=reason.value)
 
 
 def _named(ruleset: Ruleset, query: ExplainDecision) -> list[str] | None:

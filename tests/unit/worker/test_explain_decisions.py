@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from dataclasses import replace
@@ -31,6 +32,7 @@ from worker.usecases.explain_decisions import PAGE_SECONDS_MAX, RULESETS_MAX, De
 from worker.usecases.paging import PAGE_BYTES_MAX
 
 VIEWER = Actor("viewer")
+COMPILE = functools.lru_cache(compile_rule)
 
 
 class CompilingRulesets:
@@ -43,7 +45,7 @@ class CompilingRulesets:
         self.asked.append(state.revision)
         members = await active_rules.members(state.revision)
         rules = await active_rules.load([(rule_id, version) for rule_id, version, _ in members])
-        ruleset = Ruleset.of(state.revision, rules, compile_rule)
+        ruleset = Ruleset.of(state.revision, rules, COMPILE)
         assert ruleset.digest == state.digest
         return ruleset
 
@@ -360,6 +362,18 @@ async def test_the_problems_of_a_text_are_told_with_their_places(ground: Ground)
     error = (await ground.ask(dslContent="when sizeof(a) > 1", fact={}))["error"]
     (problem,) = error["details"]["problems"]
     assert (problem["code"], problem["line"], problem["column"]) == ("unknown-function", 1, 6)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"fact": []}, "fact: must be a JSON object"),
+        ({"fact": {}, "decision": 1}, "decision: must be a JSON object"),
+        ({"fact": {"a": "x" * FACT_BYTES_MAX}}, f"fact: must be at most {FACT_BYTES_MAX} bytes"),
+    ],
+)
+async def test_what_is_wrong_with_a_fact_is_told_in_words(ground: Ground, given: dict[str, Any], message: str) -> None:
+    assert (await ground.ask(dslContent="true", **given))["error"]["message"] == message
 
 
 async def test_a_number_outside_a_double_is_refused_as_in_a_fact(ground: Ground) -> None:
