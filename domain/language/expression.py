@@ -13,6 +13,7 @@ from domain.language.evaluation import new_state
 from domain.language.faults import MISSING_ERRORS, Fault
 from domain.language.library.catalogue import FUNCTIONS, TYPE_NAMES
 from domain.language.library.function import Function
+from domain.language.limits import LETS_MAX
 from domain.language.outcome import RuleFault
 from domain.language.plan import Const, Part, Select
 from domain.language.problems import InvalidRuleError, Problem
@@ -95,6 +96,8 @@ class _NamesChecker(Checker):
         """Check the elements as lets, which are evaluated once where they are needed, and what is made of them."""
         if not all(binding.variable.startswith("let:") for binding in self.scope.values()):
             return self.refuse(node, "macro-variable", "a block stands outside the other macros")
+        if len(self.lets) + len(elements) > LETS_MAX:
+            return self.refuse(node, "too-long", f"blocks have at most {LETS_MAX} elements")
         outer = self.scope
         self.scope = {name: binding for name, binding in outer.items() if not name.startswith("@index")}
         try:

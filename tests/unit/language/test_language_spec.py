@@ -178,6 +178,13 @@ def test_a_block_names_elements_by_their_numbers(source, expected, check):
     assert_is(source, expected, check=check)
 
 
+@pytest.mark.parametrize(("count", "expected"), [(200, "200"), (201, ERROR)])
+def test_a_block_has_a_bounded_number_of_elements(count, expected):
+    """As a rule has of its lets; each may need the one before it."""
+    elements = ["1", *(f"cel.index({n}) - cel.index({n}) + {n + 2}" for n in range(count - 1))]
+    assert_is(f"cel.block([{', '.join(elements)}], cel.index({count - 1}))", expected)
+
+
 @pytest.mark.parametrize("source", ["has({'a': 1}.a)", "[true].exists(x, x)", "cel.bind(x, 1, x)"])
 def test_without_macros_a_macro_is_a_call_of_no_function(source):
     """Their names are then functions that do not exist."""
