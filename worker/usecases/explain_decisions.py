@@ -179,8 +179,8 @@ class DecisionExplainer:
             if query.version is None:
                 version = rule.active or rule.latest
             else:
-                is_number = 1 <= query.version <= VERSION_MAX
-                numbered = await tx.rules.find_version(rule.id, query.version) if is_number else None
+                is_possible = 1 <= query.version <= VERSION_MAX
+                numbered = await tx.rules.find_version(rule.id, query.version) if is_possible else None
                 if numbered is None:
                     raise NotFoundError("no such version", ruleId=rule.id.value, version=query.version)
                 version = numbered

@@ -98,9 +98,10 @@ def test_a_decision_is_explained_as_the_page_tells(rules, payload, told):
     assert "\n".join(texts) == told.rstrip("\n")
 
 
-def test_every_status_of_an_explanation_is_on_the_page():
+def test_every_status_and_the_bound_of_an_explanation_are_on_the_page():
     for status in get_args(Status):
         assert f"`{status}`" in TEXT
+    assert f"the outermost {limits.EXPLAINED_PARTS_MAX:,} parts" in TEXT
 
 
 def test_problems_are_printed_as_the_page_tells():

@@ -347,6 +347,7 @@ RULE = {"dslContent": "true", "fact": {}}
         ({**RULE, "factTime": "yesterday"}, "VALIDATION_ERROR", "factTime"),
         ({**RULE, "dslContent": "when", "fact": {}}, "VALIDATION_ERROR", None),
         ({**RULE, "nmae": "x"}, "INVALID_REQUEST", "nmae"),
+        ({**RULE, "fact": json.loads('{"a":' * 128 + "1" + "}" * 128)}, "INVALID_REQUEST", None),
     ],
 )
 async def test_what_cannot_be_explained_is_refused(
