@@ -18,7 +18,8 @@ FACTS = [
     for number in range(3)
 ]
 NDJSON = "".join(json.dumps(fact) + "\n" for fact in FACTS)
-NEWEST = "0001"
+MIGRATIONS = ["0001", "0002"]
+NEWEST = MIGRATIONS[-1]
 
 
 @pytest.mark.usefixtures("a_worker")
@@ -87,14 +88,14 @@ class TestMigrate:
         run_apart(downgrade(at_servers["POSTGRES_DSN"], "base"))
         empty = line.json("migrate", "status")
         assert (empty["current"], empty["newest"]) == (None, NEWEST)
-        assert [pending.split()[0] for pending in empty["pending"]] == [NEWEST]
+        assert [pending.split()[0] for pending in empty["pending"]] == MIGRATIONS
         shown = line.run("migrate", "status").stdout
         assert f"database: empty, newest: {NEWEST}" in shown
-        assert f"pending: {NEWEST}" in shown
+        assert all(f"pending: {name}" in shown for name in MIGRATIONS)
 
         assert line.json("migrate", "up") == {"current": NEWEST, "newest": NEWEST, "pending": []}
         assert line.json("migrate", "up")["current"] == NEWEST, "again changes nothing"
-        assert line.json("migrate", "down")["current"] is None
+        assert line.json("migrate", "down")["current"] == MIGRATIONS[-2]
         line.run("migrate", "up", "head")
         assert line.json("migrate", "down", "base")["pending"] == empty["pending"]
 
