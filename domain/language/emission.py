@@ -258,7 +258,7 @@ class Emitter(OperatorWriter):
         part = self._shortened(part)
         name, arguments = part.name, part.arguments
         if name in {"==", "!="}:
-            text = self._equality(name, *arguments)
+            text = self._equality(part)
             if text is not None:
                 return text
         elif name in COMPARISONS:
@@ -284,6 +284,8 @@ class Emitter(OperatorWriter):
             text = self._arithmetic(part)
             if text is not None:
                 return text
+        elif len(arguments) == 2 and (text := self._part_of_time(part)) is not None:
+            return text
         elif name == "size" and arguments[0].type.kind in {"string", "list", "map", "bytes"}:
             return f"len({self.value(arguments[0])})"
         written = ", ".join(map(self.value, arguments))

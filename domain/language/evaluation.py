@@ -58,7 +58,10 @@ def charge(state: list[Any], steps: int) -> None:
         raise Exhausted(f"the rule takes more than {STEPS_MAX} steps on this fact")
 
 
-_UNITS: Final[dict[type, int]] = {str: 256, bytes: 256, list: 8, dict: 8, KeyedMap: 8}
+UNMETERED_CODE_POINTS_MAX: Final = 256  # of a string that takes no step
+_UNITS: Final[dict[type, int]] = {
+    str: UNMETERED_CODE_POINTS_MAX, bytes: UNMETERED_CODE_POINTS_MAX, list: 8, dict: 8, KeyedMap: 8,
+}  # fmt: skip
 
 
 def spend(state: list[Any], *values: Any) -> tuple[Any, ...]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from domain.language.evaluation import UNMETERED_CODE_POINTS_MAX
+from domain.language.faults import strict
+from domain.language.library.times import timestamp_ns
 from domain.language.plan import Const, Invoke, Logic, Part, Select, Variable
 from domain.language.values import INT_MAX, Uint
 
 _INLINE_ITEMS_MAX: Final = 8
+_TIMESTAMP: Final = {True: timestamp_ns, False: strict(timestamp_ns)}  # whether fact data takes part
 COMPARISONS: Final = frozenset({"<", "<=", ">", ">="})
 _NUMBERS: Final = frozenset({"int", "uint", "double"})
+_OFTEN_PLAIN: Final = frozenset({"json", "string", "int", "double"})
 _NATIVE: Final = frozenset({"string", "bool", "bytes", "timestamp", "duration"})
 
 
@@ -19,7 +24,8 @@ class OperatorWriter:
 
     uses_state: bool
 
-    def _equality(self, name: str, left: Part, right: Part) -> str | None:
+    def _equality(self, part: Invoke) -> str | None:
+        name, (left, right) = part.name, part.arguments
         if isinstance(left, Const) and not isinstance(right, Const):
             left, right = right, left
         if isinstance(right, Const):
@@ -32,9 +38,25 @@ class OperatorWriter:
             if is_safe_number(value):
                 return self._equals_number(name, left, value)
         kinds = {left.type.kind, right.type.kind}
+        if kinds in ({"timestamp"}, {"duration"}):
+            return f"({self._nanoseconds(left)} {name} {self._nanoseconds(right)})"
         if len(kinds) == 1 and kinds <= _NUMBERS | _NATIVE:
             return f"({self.value(left)} {name} {self.value(right)})"
+        if kinds <= _OFTEN_PLAIN:
+            return self._equals_often_plain(part, left, right)
         return None
+
+    def _equals_often_plain(self, part: Invoke, left: Part, right: Part) -> str:
+        """Return Python's own equality for two strings, ints or doubles, which fact data mostly are."""
+        kind, one, other = self._temporary(), self._temporary(), self._temporary()
+        same = f"({kind} := type({one} := {self.value(left)})) is type({other} := {self.value(right)})"
+        arguments = f"{one}, {other}"
+        plain = f"{kind} in PLAIN"
+        if part.metered:
+            self.uses_state = True
+            arguments = f"*spend(s, {arguments})"
+            plain += f" and ({kind} is not str or len({one}) < {UNMETERED_CODE_POINTS_MAX})"
+        return f"({one} {part.name} {other} if {same} and {plain} else {self._callable(part.call)}({arguments}))"
 
     def _named(self, part: Part) -> str:
         """Return the text of an expression that is no literal, as Python warns of identity with one."""
@@ -74,7 +96,7 @@ class OperatorWriter:
     def _comparison(self, name: str, left: Part, right: Part) -> str | None:
         kinds = left.type.kind, right.type.kind
         if kinds[0] == kinds[1] and kinds[0] in {"timestamp", "duration"}:
-            return f"({self.value(left)}.ns {name} {self.value(right)}.ns)"
+            return f"({self._nanoseconds(left)} {name} {self._nanoseconds(right)})"
         safe = any(isinstance(part, Const) and is_safe_number(part.value) for part in (left, right))
         if (
             (set(kinds) <= _NUMBERS and (safe or kinds[0] == kinds[1]))
@@ -92,6 +114,24 @@ class OperatorWriter:
         else:
             return None
         return f"({compared} if ({held} := {subject}) is not True and {held} is not False else not_a_number({held}))"
+
+    def _nanoseconds(self, part: Part) -> str:
+        """Return a timestamp's or duration's number of nanoseconds, without making an object for it where that goes."""
+        if isinstance(part, Const):
+            return f"({part.value.ns})"
+        if isinstance(part, Invoke):
+            if part.name == "timestamp":
+                return f"{self._callable(_TIMESTAMP[part.tainted])}({self.value(part.arguments[0])})"
+            if part.name == "-" and all(operand.type.kind == "timestamp" for operand in part.arguments):
+                return f"between_ns({', '.join(map(self._nanoseconds, part.arguments))})"
+        return f"{self.value(part)}.ns"
+
+    def _part_of_time(self, part: Invoke) -> str | None:
+        """Return a part of a timestamp in a time zone that is known."""
+        of_ns = getattr(part.call, "of_ns", None)
+        if of_ns is None or part.arguments[0].type.kind != "timestamp":
+            return None
+        return f"{self._constant(of_ns)}({self._nanoseconds(part.arguments[0])})"
 
     def _arithmetic(self, part: Invoke) -> str | None:
         """Return arithmetic with Python's own operator where it is of doubles, with the function for all else."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from domain.language import evaluation, faults
 from domain.language.faults import strict
-from domain.language.library import operators
+from domain.language.library import operators, times
 from domain.language.library.catalogue import FUNCTIONS
 from domain.language.outcome import MergeKind
 from domain.language.values import NONE, OptionalValue
@@ -20,7 +20,8 @@ def _globals() -> tuple[dict[str, Any], dict[Callable[..., Any], str]]:
         "type": type, "len": len, "list": list, "str": str, "float": float, "int": int, "dict": dict,
         "note": faults.note, "fail": faults.fail, "ended": faults.ended, "ABSENT": faults.MISSING_ERRORS,
         "OptionalValue": OptionalValue, "NONE": NONE, "SET": MergeKind.SET, "ADD": MergeKind.ADD,
-        "APPEND": MergeKind.APPEND,
+        "APPEND": MergeKind.APPEND, "PLAIN": frozenset({str, int, float}),
+        "between_ns": times.between_ns,
     }  # fmt: skip
     for name in evaluation.__all__:
         table[name] = getattr(evaluation, name)
@@ -28,7 +29,7 @@ def _globals() -> tuple[dict[str, Any], dict[Callable[..., Any], str]]:
         table[f"{name}_strictly"] = strict(table[name])
     names: dict[Callable[..., Any], str] = {}
     calls = [function.call for function in FUNCTIONS.values()]
-    calls += [operators.select, operators.optional_select, operators.optional_index]
+    calls += [operators.select, operators.optional_select, operators.optional_index, times.timestamp_ns]
     for number, call in enumerate(dict.fromkeys(calls)):
         word = "".join(sign if sign.isalnum() else "_" for sign in call.__name__)
         for prefix, item in (("f", call), ("g", strict(call))):
