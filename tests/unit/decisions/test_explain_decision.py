@@ -19,6 +19,7 @@ from domain.decisions.ruleset import BoundRule, Ruleset
 from domain.errors import NotFoundError
 from domain.language import compile_rule
 from domain.rules.content import Priority
+from tests.fakes.handmade import bound, outcome
 from worker.files.facts import FileFact, read_facts
 from worker.files.rules import offline_ruleset, read_rules
 
@@ -202,6 +203,13 @@ def test_a_term_that_is_left_out_of_a_sum_is_a_fault_of_a_rule_that_took_its_bra
 
 def test_without_a_time_dates_are_ignored() -> None:
     assert explained([rule("later", "true", from_s=10**6)], {}, time_s=None)["later"].status == "then"
+
+
+def test_a_value_that_has_no_json_form_is_a_fault_as_it_is_in_the_decision() -> None:
+    ruleset = Ruleset(7, [bound("not a number", outcome(("set", "x", float("nan"))))])
+    (one,) = explain_decision(ruleset, fact({}))
+    assert (one.status, one.faults) == ("fault", decide(ruleset, fact({})).faults)
+    assert [fault.code for fault in one.faults] == ["not-json"]
 
 
 def test_a_table_tells_which_rows_matched() -> None:

@@ -121,3 +121,33 @@ def test_the_text_for_people_has_no_control_characters() -> None:
     text = explanation_text(explanation_body(rule), "  ")
     assert all(character.isprintable() or character == "\n" for character in text)
     assert text.startswith("  some rule (version 3, HIGH): then\n    name != 'x': true\n      name: ")
+
+
+@pytest.mark.parametrize(
+    ("source", "payload", "head"),
+    [
+        (
+            "table collect\n| a | set x |\n| 1 | 1 |\n| > 0 | 2 |",
+            {"a": 1},
+            "some rule (version 3, HIGH): then, rows 1, 2",
+        ),
+        ("table first\n| a | set x |\n| 1 | 1 |", {"a": 1}, "some rule (version 3, HIGH): then, row 1"),
+        ("false", {}, "some rule (version 3, HIGH): not applied (the condition is false)"),
+        ("on other then set x = 1", {}, "some rule (version 3, HIGH): not concerned (the rule is for other)"),
+    ],
+)
+def test_the_first_line_tells_the_rule_and_how_it_stood(source: str, payload: dict[str, Any], head: str) -> None:
+    rule = BoundRule("r-1", "some rule", 3, Priority.HIGH, compile_rule(source), b"", None, None)
+    (found,) = explain_decision(Ruleset(1, [rule]), Fact(b"", "f", "t", 1, None, payload), ["r-1"])
+    assert explanation_text(explanation_body(found)).split("\n")[0] == head
+
+
+def test_a_fault_beside_a_branch_is_told_on_a_line_of_its_own() -> None:
+    rules = [
+        BoundRule(name, name, 1, Priority.HIGH, compile_rule(f"then add {term} to total"), b"", None, None)
+        for name, term in (("a", "1"), ("b", 'money("1", "EUR")'))
+    ]
+    found = explain_decision(Ruleset(1, rules), Fact(b"", "f", "t", 1, None, {}))
+    lines = explanation_text(explanation_body(found[1])).split("\n")
+    assert lines[0] == "b (version 1, HIGH): then"
+    assert lines[1].startswith("  fault: ")
