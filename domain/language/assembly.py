@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any, Literal
 
-from domain.language.emission import Emitter
 from domain.language.evaluation import new_state
+from domain.language.functions import FunctionWriter
 from domain.language.outcome import Contribution, Effect, FactContext, MergeKind, Outcome
 from domain.language.plan import Const, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule
 from domain.language.settlement import Origin, check_action, settle_actions, settle_condition, settle_table
@@ -31,7 +31,7 @@ class _Branch:
 class Written:
     """A rule's functions as text: their names, and whether each takes the evaluation's state."""
 
-    emitter: Emitter
+    emitter: FunctionWriter
     stateful: dict[str, bool]
     outputs: dict[int, tuple[list[Contribution], list[Effect]]]
 
@@ -47,7 +47,7 @@ class Written:
 
 def write(plan: PlannedRule) -> Written:
     """Write a rule's functions; raises TooCostlyError. A row's outputs that are constants are made at once."""
-    emitter = Emitter(plan.lets)
+    emitter = FunctionWriter(plan.lets)
     emitter.count_uses(*plan.tests, *(action.value for branch in plan.branches for action in branch.actions))
     written = Written(emitter, {}, {})
     stateful = written.stateful

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from domain.language import macros, tree
 from domain.language.faults import Fault, strict
 from domain.language.library import operators
-from domain.language.library.catalogue import FUNCTIONS, INTERNAL, MACROS, TYPE_NAMES
+from domain.language.library.catalogue import FUNCTIONS, INTERNAL
 from domain.language.library.function import Function
 from domain.language.limits import NESTING_MAX, PATTERNS_MAX
+from domain.language.names import FACT_FIELDS
 from domain.language.plan import (
     Choose,
     Const,
@@ -24,22 +23,14 @@ from domain.language.plan import (
     MakeList,
     MakeMap,
     Part,
-    Select,
-    Variable,
 )
-from domain.language.problems import Problem
+from domain.language.refusals import CallRefusals, with_article
 from domain.language.syntax import is_int_literal_in_range, reserved_hint
-from domain.language.tokens import RESERVED, Positions
+from domain.language.tokens import RESERVED
 from domain.language.types import (
     BOOL,
-    DECIMAL,
     DYN,
-    JSON,
-    NUMBERS,
-    STRING,
-    TIMESTAMP,
     UNKNOWN,
-    Signature,
     Type,
     accepts,
     bind,
@@ -47,28 +38,9 @@ from domain.language.types import (
     list_of,
     map_of,
     may_be,
-    type_named,
     type_of_constant,
     unify,
 )
-
-PAYLOAD: Final = map_of(STRING, JSON)
-_FACT_FIELDS: Final = {"id": STRING, "type": STRING, "time": TIMESTAMP}
-_PROPERTIES: Final = {
-    "email": {"local": STRING, "domain": STRING},
-    "money": {"amount": DECIMAL, "currency": STRING},
-}
-_CLOSE_HINTS_MAX: Final = 10
-RESERVED_ROOTS: Final = frozenset({"payload", "fact", "decision"})
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """What a name in scope stands for."""
-
-    variable: str
-    type: Type
-    tainted: bool
 
 
 @lru_cache(maxsize=8192)
@@ -93,70 +65,20 @@ def resolve_among(function: Function, method: bool, types: tuple[Type, ...]) -> 
     return known, join(fitting) if fitting else None
 
 
-class Checker:
+class Checker(CallRefusals):
     """Checks the expressions of one rule. With ``lenient``, what is wrong fails when it runs and not before."""
-
-    def __init__(
-        self,
-        positions: Positions,
-        problems: list[Problem],
-        *,
-        lenient: bool = False,
-        parameters: Mapping[str, Type] | None = None,
-        fact_type: Type = PAYLOAD,
-    ) -> None:
-        self.positions = positions
-        self.problems = problems
-        self.lenient = lenient
-        self.parameters = parameters
-        self.fact_type = fact_type
-        self.scope: dict[str, Binding] = {}
-        self.decision_reads: dict[tuple[str, ...], None] = {}
-        self.depth = 0
-        self.loops = 0
-        self._reading = False
-        self._variables = 0
-        self._patterns: set[str] = set()
 
     # What the expression may use
 
-    functions: Mapping[str, Function] = FUNCTIONS
     has_macros = True
 
     def expand(self, node: tree.Call) -> Part | None:
         """Return the part that a macro's call stands for, or None for a call of a function."""
         return macros.expand(self, node)
 
-    def variable_name(self, node: tree.Node) -> str | None:
-        """Return the name that an expression declares as a macro's variable, or None when it can't be one."""
-        if not isinstance(node, tree.Name) or node.rooted:
-            return None
-        if node.name in RESERVED_ROOTS and not self.lenient:
-            self.tell("reserved", f"`{node.name}` can't be a variable's name", node.span)
-        return node.name
-
     def resolve(self, name: str, method: bool, types: tuple[Type, ...]) -> tuple[bool, Type | None]:
         """Return whether a function has overloads of this form and number, and their joint result."""
         return resolve(name, method, types)
-
-    # Problems
-
-    def tell(self, code: str, message: str, span: tree.Span, hint: str | None = None) -> None:
-        """Add an error."""
-        self.problems.append(self.positions.problem(code, message, span, hint))
-
-    def refuse(self, node: tree.Node, code: str, message: str, hint: str | None = None) -> Part:
-        """Tell a problem; the part that stands for it can be of any type, so that it causes no further ones."""
-        if not self.lenient:
-            self.tell(code, message, node.mark, hint)
-        return Failure(node.span, node.mark, DYN, True, code, message)
-
-    # Names
-
-    def fresh(self) -> str:
-        """Return a new variable for compiled code."""
-        self._variables += 1
-        return f"v{self._variables}"
 
     def check(self, node: tree.Node) -> Part:
         """Check an expression."""
@@ -190,68 +112,6 @@ class Checker:
             return self.refuse(node, "reserved", f"`{node.name}` is reserved", reserved_hint(node.name))
         return self.unbound(node)
 
-    def lookup(self, node: tree.Name) -> Part | None:
-        """Return what a name stands for, but for the fact's own fields."""
-        name = node.name
-        if not node.rooted:
-            binding = self.scope.get(name)
-            if binding is not None:
-                return Variable(node.span, node.mark, binding.type, binding.tainted, binding.variable)
-        if name in TYPE_NAMES:
-            return Const(node.span, node.mark, type_named(name), False, TYPE_NAMES[name])
-        if name == "payload":
-            return self.payload(node)
-        if name == "decision":
-            self._read(())
-            return Variable(node.span, node.mark, DYN, False, "decision")
-        if name == "fact":
-            return self.refuse(node, "unknown-field", "`fact` has `id`, `type` and `time`", "write `fact.id`")
-        return None
-
-    def unbound(self, node: tree.Name) -> Part:
-        """Return a field of the fact."""
-        payload = self.payload(node)
-        type_ = self._field_type(node, payload.type, node.name)
-        return Select(node.span, node.mark, type_, True, payload, node.name, False)
-
-    def payload(self, node: tree.Node) -> Part:
-        """Return the whole fact."""
-        return Variable(node.span, node.mark, self.fact_type, True, "payload")
-
-    def _read(self, path: tuple[str, ...]) -> None:
-        if not self._reading:
-            self.decision_reads[path] = None
-
-    def _decision_path(self, node: tree.Node) -> tuple[str, ...] | None:
-        """Return the path below ``decision`` that an expression reads, up to its first computed key."""
-        steps: list[str] = []
-        while True:
-            if isinstance(node, tree.Member):
-                steps.append(node.field)
-                node = node.operand
-            elif isinstance(node, tree.Index):
-                if isinstance(node.key, tree.Literal) and type(node.key.value) is str:
-                    steps.append(node.key.value)
-                else:
-                    steps.clear()
-                node = node.operand
-            elif isinstance(node, tree.Name) and node.name == "decision" and node.name not in self.scope:
-                return tuple(reversed(steps))
-            else:
-                return None
-
-    def _qualified(self, node: tree.Node) -> str | None:
-        """Return a dotted name, when that is all an expression is and its first name is no variable."""
-        names: list[str] = []
-        while isinstance(node, tree.Member) and not node.optional and len(names) < 8:
-            names.append(node.field)
-            node = node.operand
-            if node.span[1] > node.mark[1]:
-                return None  # in parentheses, so that a field of it is meant
-        if not isinstance(node, tree.Name) or (node.name in self.scope and not node.rooted):
-            return None
-        return ".".join([node.name, *reversed(names)])
-
     # Members and elements
 
     def _within_decision(self, node: tree.Node, operand: tree.Node) -> Part:
@@ -270,58 +130,6 @@ class Checker:
             return special
         operand = self._within_decision(node, node.operand)
         return self.select(node, operand)
-
-    def special_member(self, node: tree.Member) -> Part | None:
-        """Return what a dotted name stands for when it is not a field of what stands before the dot."""
-        operand = node.operand
-        if isinstance(operand, tree.Name) and operand.name == "fact" and "fact" not in self.scope:
-            kind = _FACT_FIELDS.get(node.field)
-            if kind is None:
-                return self.refuse(node, "unknown-field", f"`fact` has no `{node.field}`", "it has id, type and time")
-            variable = Variable(node.span, node.mark, kind, True, f"fact.{node.field}")
-            if node.optional:
-                return self.refuse(node, "unknown-field", "`fact` is not a map", f"write `fact.{node.field}`")
-            return variable
-        if node.field in {"Timestamp", "Duration", "IP", "CIDR"}:
-            name = self._qualified(node)
-            if name in TYPE_NAMES:
-                return Const(node.span, node.span, type_named(name), False, TYPE_NAMES[name])
-        return None
-
-    def select(self, node: tree.Member, operand: Part) -> Part:
-        """Select a field of a checked operand."""
-        kind = operand.type.kind
-        properties = _PROPERTIES.get(kind)
-        if properties is not None and node.field in properties and not node.optional:
-            result = properties[node.field]
-            return Select(node.span, node.mark, result, operand.tainted, operand, node.field, False)
-        if kind not in UNKNOWN and kind not in {"map", "optional"}:
-            return self._no_members(node, node.operand, operand, f"has no field `{node.field}`")
-        result = self._field_type(node, operand.type.item if kind == "optional" else operand.type, node.field)
-        if node.optional or kind == "optional":
-            result = Type("optional", (result,))
-        return Select(node.span, node.mark, result, operand.tainted, operand, node.field, node.optional)
-
-    def _field_type(self, node: tree.Node, type_: Type, name: str) -> Type:
-        if type_.kind != "map":
-            return JSON if type_.kind == "json" else DYN
-        found = type_.field(name)
-        if found is None:
-            close = difflib.get_close_matches(name, [known for known, _ in type_.fields], 1)
-            hint = f"did you mean `{close[0]}`?" if close else None
-            self.tell("unknown-field", f"a fact of this type has no field `{name}` here", node.mark, hint)
-            return JSON
-        return found
-
-    def _no_members(self, node: tree.Node, written: tree.Node, operand: Part, message: str) -> Part:
-        if isinstance(operand, Const) and operand.type.kind == "type" and isinstance(written, tree.Name):
-            return self.refuse(
-                written,
-                "type-name",
-                f"`{written.name}` is a type here",
-                f"the fact's field is written `payload.{written.name}`",
-            )
-        return self.refuse(node, "no-field", f"a value of type {operand.type} {message}")
 
     def _index(self, node: tree.Index) -> Part:
         operand = self._within_decision(node, node.operand)
@@ -396,43 +204,6 @@ class Checker:
             self._patterns.add(pattern)
         return len(self._patterns) <= PATTERNS_MAX
 
-    def _no_overload(self, node: tree.Node, name: str, arguments: tuple[Part, ...], *, method: bool) -> Part:
-        types = [str(argument.type) for argument in arguments]
-        if method:
-            message = f"`{name}` is no method of {types[0]} with ({', '.join(types[1:])})"
-        elif name.isidentifier() or "." in name:
-            message = f"`{name}` does not take ({', '.join(types)})"
-        else:
-            sign = "-" if name == "negative" else name
-            message = f"`{sign}` does not take {' and '.join(types)}"
-        hint = None
-        kinds = {argument.type.kind for argument in arguments}
-        if "json" in kinds and kinds & {"timestamp", "duration", "decimal", "money"}:
-            wanted = next(kind for kind in ("timestamp", "duration", "decimal", "money") if kind in kinds)
-            hint = f"fact data becomes one by `{wanted}(…)`"
-        elif kinds == {"string"} and name == "-":
-            hint = "to remove a part use `.replace(part, '')`"
-        elif "string" in kinds and kinds & NUMBERS and name == "+":
-            hint = "make a string of the number with `string(…)`"
-        elif "uint" in kinds and kinds & {"int", "double"}:
-            hint = "convert with `int(…)` or `uint(…)`"
-        return self.refuse(node, "no-overload", message, hint)
-
-    def _wrong_form(self, node: tree.Node, name: str, arguments: tuple[Part, ...], *, method: bool) -> Part:
-        signatures = self.functions[name].signatures
-        same_form = [signature for signature in signatures if signature.method == method]
-        if not same_form:
-            hint = f"write `{_form(signatures[0])}`"
-            kind = "method" if method else "function"
-            return self.refuse(node, "unknown-function", f"`{name}` is no {kind}", hint)
-        counts = sorted({len(signature.parameters) - method for signature in same_form})
-        wanted = " or ".join(map(str, counts))
-        given = len(arguments) - method
-        plural = "" if wanted == "1" else "s"
-        return self.refuse(
-            node, "argument-count", f"`{name}` takes {wanted} argument{plural}, not {given}", _form(same_form[0])
-        )
-
     def _call(self, node: tree.Call) -> Part:
         if node.target is None:
             if node.function == "has" and self.has_macros:
@@ -459,27 +230,6 @@ class Checker:
     def _arguments(self, node: tree.Call) -> tuple[Part, ...]:
         return tuple(map(self.check, node.arguments))
 
-    def _unknown_function(self, node: tree.Call, *, method: bool) -> Part:
-        known = sorted(
-            {
-                signature.name
-                for item in FUNCTIONS.values()
-                for signature in item.signatures
-                if signature.method == method and signature.name[0].isalpha()
-            }
-            | ({"has"} if not method else set(MACROS) - {"has", "bind"})
-        )
-        # Looking for what is close takes time: enough of it was done after some mistakes.
-        told = sum(problem.code == "unknown-function" for problem in self.problems)
-        close = difflib.get_close_matches(node.function, known, 1, 0.6) if told < _CLOSE_HINTS_MAX else []
-        lowered = [name for name in known if name.lower() == node.function.lower()]
-        best = next(iter([*lowered, *close, *_prefixed(node.function, known)]), None)
-        hint = None if best is None else f"did you mean `{best}`?"
-        if hint is None and node.function == "now":
-            hint = "a decision depends on the fact alone; use `fact.time`"
-        kind = "method" if method else "function"
-        return self.refuse(node, "unknown-function", f"no {kind} `{node.function}`", hint)
-
     def _has(self, node: tree.Call) -> Part:
         if len(node.arguments) != 1:
             return self.refuse(node, "argument-count", f"`has` takes 1 argument, not {len(node.arguments)}")
@@ -490,7 +240,7 @@ class Checker:
         if not isinstance(argument, tree.Member) or argument.optional:
             return self.refuse(node, "has-argument", "`has` asks for a field, such as `has(a.b)`")
         if isinstance(argument.operand, tree.Name) and argument.operand.name == "fact" and "fact" not in self.scope:
-            if argument.field not in _FACT_FIELDS:
+            if argument.field not in FACT_FIELDS:
                 return self.check(argument)
             return Has(node.span, node.mark, BOOL, True, self.payload(argument), f"fact.{argument.field}")
         operand = self._within_decision(argument, argument.operand)
@@ -541,7 +291,7 @@ class Checker:
         if isinstance(part, Const) and part.type.kind == "type" and isinstance(node, tree.Name):
             self._no_members(node, node, part, "")
             return
-        self.tell("not-a-bool", f"{message}, and this is {_article(part.type)}", node.span)
+        self.tell("not-a-bool", f"{message}, and this is {with_article(part.type)}", node.span)
 
     def _conditional(self, node: tree.Conditional) -> Part:
         branches = []
@@ -591,7 +341,7 @@ class Checker:
             return
         if not any(may_be(key.type, kind) for kind in ("string", "int", "uint", "bool")):
             hint = None
-            self.tell("map-key", f"a map's key can't be {_article(key.type)}", written.span, hint)
+            self.tell("map-key", f"a map's key can't be {with_article(key.type)}", written.span, hint)
         elif isinstance(key, Const):
             stored = (type(key.value) is bool, key.value)
             if stored in seen:
@@ -612,34 +362,3 @@ class Checker:
         tree.ListOf: _list,
         tree.MapOf: _map,
     }
-
-    def bound(self, name: str, binding: Binding, check: Callable[[], Part]) -> Part:
-        """Check a part with one more name in scope."""
-        return self.all_bound({name: binding}, check)
-
-    def all_bound(self, bindings: dict[str, Binding], check: Callable[[], Part]) -> Part:
-        """Check a part with more names in scope."""
-        outer = self.scope
-        self.scope = {**outer, **bindings}
-        try:
-            return check()
-        finally:
-            self.scope = outer
-
-
-def _prefixed(name: str, known: list[str]) -> list[str]:
-    """Return the known names that a name begins or ends with, or that begin with it: `sizeof` for `size`."""
-    lower = name.lower()
-    return [k for k in known if len(k) > 2 and (lower.startswith(k.lower()) or k.lower().startswith(lower))]
-
-
-def _form(signature: Signature) -> str:
-    if signature.method:
-        rest = ", ".join(map(str, signature.parameters[1:]))
-        return f"{signature.parameters[0]}.{signature.name}({rest})"
-    return f"{signature.name}({', '.join(map(str, signature.parameters))})"
-
-
-def _article(type_: Type) -> str:
-    text = str(type_)
-    return f"{'an' if text[0] in 'aeiou' and not text.startswith('u') else 'a'} {text}"

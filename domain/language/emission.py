@@ -1,25 +1,20 @@
-"""From the plan to Python: the text of the functions that a rule becomes.
+"""From the plan to Python: the text of expressions.
 
-Every name in the text is made here and every constant is written by ``repr`` or passed in, so nothing of a rule's own
-text can become code. Order of evaluation is free, as expressions have no effects: an operand's text may be evaluated
-later than statements that were written after it was made.
+Order of evaluation is free, as expressions have no effects: an operand's text may be evaluated later than statements
+that were written after it was made.
 
 Variables of compiled code: ``p`` the fact, ``f`` its context, ``d`` the decision so far, ``s`` the evaluation's state.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from types import CodeType
-from typing import Any, Final
+from typing import Final
 
 from domain.language.faults import strict
 from domain.language.lets import LetOrder
 from domain.language.library import operators
-from domain.language.limits import CODE_CHARACTERS_MAX
 from domain.language.native import COMPARISONS, OperatorWriter, is_plain
 from domain.language.plan import (
     Bind,
@@ -34,16 +29,11 @@ from domain.language.plan import (
     MakeMap,
     OptionalMap,
     Part,
-    PlannedBranch,
-    PlannedEffect,
-    PlannedRow,
-    PlannedTable,
     Select,
     Variable,
     children,
     spine,
 )
-from domain.language.reach import GLOBALS, NAMES
 
 _TEXT_MAX: Final = 200  # an operand longer than this becomes a statement of its own, so that nesting stays shallow
 _CHAIN_MAX: Final = 20  # links of a chain of operators that are written in one expression
@@ -51,106 +41,21 @@ _BLOCKS_MAX: Final = 10  # nested blocks before the rest moves to a function of 
 _INLINE_BRANCHES_MAX: Final = 4
 
 
-def code_of(text: str) -> CodeType:
-    """Compile what an emitter wrote."""
-    return compile(text, "<rule>", "exec")
-
-
-class TooCostlyError(Exception):
-    """The rule would become more code than a rule may."""
-
-
-class Emitter(OperatorWriter):
-    """Writes the functions of one rule."""
+class ExpressionWriter(OperatorWriter):
+    """Writes the expressions of one rule."""
 
     def __init__(self, lets: tuple[tuple[str, Part], ...] = ()) -> None:
+        super().__init__()
         self.lets = lets
         self._order = LetOrder(lets)
-        self.functions: list[list[str]] = []
-        self.constants: list[Any] = []
-        self.uses_state = False
-        self._constant_names: dict[int, str] = {}
         self._let_uses = _let_uses(lets)
         self._written_lets: set[int] = set()
-        self._lines: list[str] = []
-        self._written = 0
         self._hoisted: set[int] = set()
-        self._indent = 1
-        self._blocks = 0
-        self._count = 0
-        self._locals: tuple[str, ...] = ()
 
     def count_uses(self, *parts: Part) -> None:
         """Count the uses of each ``let`` in further parts, before anything is written."""
         for part in parts:
             _count_uses(part, self._let_uses, 1)
-
-    # Writing
-
-    def _write(self, text: str) -> None:
-        self._written += len(text) + self._indent
-        if self._written > CODE_CHARACTERS_MAX:
-            raise TooCostlyError
-        self._lines.append(" " * self._indent + text)
-
-    @contextmanager
-    def _block(self, head: str, *, nests: bool = False) -> Iterator[None]:
-        self._write(head)
-        self._indent += 1
-        self._blocks += nests
-        try:
-            yield
-        finally:
-            self._indent -= 1
-            self._blocks -= nests
-
-    def _temporary(self) -> str:
-        self._count += 1
-        return f"t{self._count}"
-
-    def function(self, name: str, parameters: str | None, write: Callable[[], None]) -> None:
-        """Write a function of its own; without ``parameters`` it takes the state only if it needs it."""
-        outer = self._lines, self._indent, self._blocks, self._locals
-        self._lines, self._indent, self._blocks = [], 2, 0
-        write()
-        if parameters is None:
-            parameters = "p, f, d, s" if self.uses_state else "p, f, d"
-        self.functions.append([f" def {name}({parameters}):", *self._lines])
-        self._lines, self._indent, self._blocks, self._locals = outer
-
-    def _captured(self, write: Callable[[], str]) -> tuple[list[str], str]:
-        outer = self._lines
-        self._lines = []
-        text = write()
-        lines, self._lines = self._lines, outer
-        return lines, text
-
-    def _constant(self, value: Any) -> str:
-        name = self._constant_names.get(id(value))
-        if name is None:
-            name = f"k{len(self.constants)}"
-            self._constant_names[id(value)] = name
-            self.constants.append(value)
-        return name
-
-    def _callable(self, call: Callable[..., Any]) -> str:
-        return NAMES.get(call) or self._constant(call)
-
-    def source(self, results: list[str]) -> str:
-        """Return the module's text: a function ``make`` that takes the constants and returns the named functions."""
-        head = f"def make({', '.join(f'k{number}' for number in range(len(self.constants)))}):"
-        lines = [line for function in self.functions for line in function]
-        return "\n".join([head, *lines, f" return {', '.join(results)},", ""])
-
-    def functions_of(self, names: list[str], code: CodeType | None = None) -> dict[str, Callable[..., Any]]:
-        """Return the named functions; ``code`` is what ``source`` gives for these names, compiled."""
-        if not names:
-            return {}
-        local: dict[str, Any] = {}
-        exec(code or code_of(self.source(names)), GLOBALS, local)  # noqa: S102 - text of our own making
-        return dict(zip(names, local["make"](*self.constants), strict=True))
-
-    # Expressions
 
     def value(self, part: Part) -> str:
         """Return the text of an expression; statements that it needs first are written."""
@@ -492,146 +397,6 @@ class Emitter(OperatorWriter):
         Loop: _loop,
         Failure: _failure,
     }
-
-    # Functions
-
-    def condition(self, name: str, part: Part) -> bool:
-        """Write a condition's function: True, False, or None when it is missing; it raises only faults.
-
-        Returns whether the function takes the evaluation's state.
-        """
-        self.uses_state = False
-
-        def write() -> None:
-            if isinstance(part, Logic) and not is_plain(part):
-                self._write_logic(part)
-                return
-            with self._block("try:", nests=True):
-                self._write(f"return {self.test(part)}")
-            self._write("except:")
-            self._write(" return ended(note(0))")
-
-        self.function(name, None, write)
-        return self.uses_state
-
-    def _write_logic(self, part: Logic) -> None:
-        decides = part.operator == "||"
-        self._write("e = 0")
-        for item in part.items:
-            with self._block("try:", nests=True):
-                test = self.test(item)
-                self._write(f"if {test}: return True" if decides else f"if not {test}: return False")
-            self._write("except:")
-            self._write(" e = note(e)")
-        self._write("if e: return ended(e)")
-        self._write(f"return {not decides}")
-
-    def table(self, name: str, table: PlannedTable) -> bool:
-        """Write a function that returns the numbers of a table's rows that match, counted from 1, in order.
-
-        Missing fails a cell. With ``first`` it stops at the first row, with ``unique`` at a second, which is a fault.
-        """
-        self.uses_state = True
-
-        def write() -> None:
-            self._write("m = []")
-            self._hoist(table)
-            for row in table.rows:
-                self._write_row(table.hit, row)
-            self._write("return m")
-
-        outer = self._locals
-        self.function(name, None, write)
-        self._hoisted, self._locals = set(), outer
-        return self.uses_state
-
-    def _write_row(self, hit: str, row: PlannedRow) -> None:
-        """Write a row's tests and what follows when all hold. A fault is settled by the interpreter."""
-        with ExitStack() as blocks:
-            blocks.enter_context(self._block("try:", nests=True))
-            tests: list[str] = []
-            for test in row.tests:
-                tests += [
-                    f"(not x{column} or ended(x{column}))" for column in sorted(self._lets_of(test) & self._hoisted)
-                ]
-                lines, text = self._captured(lambda t=test: self.test(t))  # type: ignore[misc]  # a default binds it now
-                if lines:
-                    if tests:
-                        blocks.enter_context(self._block(f"if {' and '.join(tests)}:"))
-                    lines, text = self._captured(lambda t=test: self.test(t))  # type: ignore[misc]  # a default binds it now
-                    self._lines.extend(lines)
-                    tests = []
-                tests.append(text)
-            blocks.enter_context(self._block(f"if {' and '.join(tests) or 'True'}:"))
-            if hit == "unique":
-                self._write(f"if m: not_unique(m[0], {row.number})")
-            self._write(f"m.append({row.number})")
-            if hit == "first":
-                self._write("return m")
-        self._write("except ABSENT: pass")
-
-    def _hoist(self, table: PlannedTable) -> None:
-        """Evaluate columns that several cells test before the rows; ``x`` tells whether one is missing or failed."""
-        uses = Counter(number for row in table.rows for test in row.tests for number in self._lets_of(test))
-        for number, count in sorted(uses.items()):
-            if count < 2 or self.lets[number][0] != "|":
-                continue
-            self._write(f"c{number} = x{number} = 0")
-            with self._block("try:", nests=True):
-                self._write(f"c{number} = {self.value(self.lets[number][1])}")
-            self._write(f"except: x{number} = note(0)")
-            self._hoisted.add(number)
-            self._locals = (*self._locals, f"c{number}")
-
-    def _lets_of(self, part: Part) -> set[int]:
-        """Return the lets that a part mentions."""
-        found: set[int] = set()
-        waiting = [part]
-        while waiting:
-            current = waiting.pop()
-            if isinstance(current, Variable) and current.name.startswith("let:"):
-                found.add(int(current.name[4:]))
-            waiting.extend(children(current))
-        return found
-
-    def expression(self, name: str, part: Part) -> bool:
-        """Write a function that returns an expression's value, or raises; returns whether it takes the state."""
-        self.uses_state = False
-        self.function(name, None, lambda: self._write(f"return {self.value(part)}"))
-        return self.uses_state
-
-    def actions(self, name: str, branch: PlannedBranch) -> bool:
-        """Write a function that returns a branch's contributions and effects; whether it takes the state."""
-        self.uses_state = False
-
-        def write() -> None:
-            contributions: list[str] = []
-            effects: list[str] = []
-            for action in branch.actions:
-                value = self.value(action.value)
-                if isinstance(action, PlannedEffect):
-                    effects.append(f"({action.name!r}, effect_map({value}))")
-                    continue
-                if action.kind == "add":
-                    if action.value.type.kind not in {"int", "uint", "decimal", "money"}:
-                        value = f"term({value})"
-                elif not _plain(action.value):
-                    value = f"output({value})"
-                contributions.append(f"({action.kind.upper()}, {self._constant(action.path)}, {value})")
-            self._write(f"return [{', '.join(contributions)}], [{', '.join(effects)}]")
-
-        self.function(name, None, write)
-        return self.uses_state
-
-
-def _plain(part: Part) -> bool:
-    """Return whether a value has a form in JSON for certain: fact data, and what no calculation makes infinite."""
-    kind = part.type.kind
-    if isinstance(part, Const):
-        return kind in {"null", "bool", "int", "uint", "double", "string", "bytes"}
-    if kind in {"bool", "int", "uint", "string", "bytes", "timestamp", "duration", "decimal", "money", "email"}:
-        return True
-    return isinstance(part, Select) and kind == "json"
 
 
 def _let_uses(lets: tuple[tuple[str, Part], ...]) -> dict[int, int]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.language import tree
-from domain.language.check import Binding, Checker, resolve_among
-from domain.language.emission import Emitter
+from domain.language.check import Checker, resolve_among
 from domain.language.evaluation import new_state
 from domain.language.faults import MISSING_ERRORS, Fault
+from domain.language.functions import FunctionWriter
 from domain.language.library.catalogue import FUNCTIONS, TYPE_NAMES
 from domain.language.library.function import Function
 from domain.language.limits import LETS_MAX
+from domain.language.names import Binding
 from domain.language.outcome import RuleFault
 from domain.language.plan import Const, Part, Select
 from domain.language.problems import InvalidRuleError, Problem
@@ -198,7 +199,7 @@ def compile_expression(
     part = checker.check(node)
     if any(problem.severity == "error" for problem in problems):
         raise InvalidRuleError(problems)
-    emitter = Emitter(tuple(checker.lets))
+    emitter = FunctionWriter(tuple(checker.lets))
     emitter.count_uses(part)
     stateful = emitter.expression("expression", part)
     function = emitter.functions_of(["expression"])["expression"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from domain.language import tree
 from domain.language.limits import MACRO_NESTING_MAX
+from domain.language.names import Binding
 from domain.language.plan import Bind, Choose, Loop, OptionalMap, Part, Variable
 from domain.language.tokens import RESERVED
 from domain.language.types import BOOL, DYN, INT, JSON, UNKNOWN, Type, join, list_of, map_of, may_be
@@ -59,8 +60,6 @@ def _variable(checker: Checker, node: tree.Node) -> str | None:
 def _loop(
     checker: Checker, node: tree.Call, kind: str, *, names: int, test: int | None, result: int | None
 ) -> Part | None:
-    from domain.language.check import Binding
-
     assert node.target is not None
     source = checker.check(node.target)
     if not (may_be(source.type, "list") or may_be(source.type, "map")) and not checker.lenient:
@@ -126,8 +125,6 @@ def _element_types(source: Type) -> tuple[Type, Type]:
 
 
 def _bind(checker: Checker, node: tree.Call) -> Part:
-    from domain.language.check import Binding
-
     name = _variable(checker, node.arguments[0])
     value = checker.check(node.arguments[1])
     if name is None:
@@ -139,7 +136,6 @@ def _bind(checker: Checker, node: tree.Call) -> Part:
 
 def _sort_by(checker: Checker, node: tree.Call) -> Part | None:
     """Make ``x.sortBy(v, key)`` of a list that is held, and the keys made of it."""
-    from domain.language.check import Binding
     from domain.language.library.lists import sort_by
 
     assert node.target is not None
@@ -193,8 +189,6 @@ def _or(checker: Checker, node: tree.Call) -> Part | None:
 
 
 def _optional_map(checker: Checker, node: tree.Call) -> Part:
-    from domain.language.check import Binding
-
     assert node.target is not None
     operand = checker.check(node.target)
     if not may_be(operand.type, "optional") and not checker.lenient:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from domain.language.evaluation import UNMETERED_CODE_POINTS_MAX
 from domain.language.faults import strict
 from domain.language.library.times import timestamp_ns
 from domain.language.plan import Const, Invoke, Logic, Part, Select, Variable
+from domain.language.text import TextWriter
 from domain.language.values import INT_MAX, Uint
 
 _INLINE_ITEMS_MAX: Final = 8
@@ -19,10 +19,8 @@ _OFTEN_PLAIN: Final = frozenset({"json", "string", "int", "double"})
 _NATIVE: Final = frozenset({"string", "bool", "bytes", "timestamp", "duration"})
 
 
-class OperatorWriter:
-    """Writes operators; what it needs of the emitter stands at its end."""
-
-    uses_state: bool
+class OperatorWriter(TextWriter):
+    """Writes operators; expressions are its heirs' part."""
 
     def _equality(self, part: Invoke) -> str | None:
         name, (left, right) = part.name, part.arguments
@@ -173,18 +171,6 @@ class OperatorWriter:
 
     def value(self, part: Part) -> str:
         """Return the text of an expression."""
-        raise NotImplementedError
-
-    def _write(self, text: str) -> None:
-        raise NotImplementedError
-
-    def _temporary(self) -> str:
-        raise NotImplementedError
-
-    def _constant(self, value: Any) -> str:
-        raise NotImplementedError
-
-    def _callable(self, call: Callable[..., Any]) -> str:
         raise NotImplementedError
 
 

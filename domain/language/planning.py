@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from domain.language import tree
-from domain.language.check import RESERVED_ROOTS, Binding, Checker
+from domain.language.check import Checker
 from domain.language.library.catalogue import TYPE_NAMES
 from domain.language.limits import LETS_MAX, PROBLEMS_MAX
 from domain.language.lints import fact_types_meet, lint_plan
+from domain.language.names import RESERVED_ROOTS, Binding
 from domain.language.plan import (
     Part,
     PlannedAction,

@@ -11,7 +11,6 @@ from typing import Any
 
 from domain.language.assembly import Written, assemble, write
 from domain.language.demands import Demand, demands_of
-from domain.language.emission import TooCostlyError, code_of
 from domain.language.outcome import FactContext, MergeKind, Outcome, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
@@ -19,6 +18,7 @@ from domain.language.problems import InvalidRuleError, Problem
 from domain.language.schemas import type_of_schema
 from domain.language.settlement import Origin
 from domain.language.stored import StoredPlan, StoredPlanError, load_plan, store_plan
+from domain.language.text import TooCostlyError, code_of
 
 Evaluate = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome | None]
 Condition = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], bool | None]

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from domain.language import FactContext, InvalidRuleError, RuleFault, check_rule, compile_rule, render_problem
-from domain.language.emission import GLOBALS
 from domain.language.limits import NESTING_MAX, SOURCE_CODE_POINTS_MAX
+from domain.language.reach import GLOBALS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from expressions import facts, json_values

@@ -141,9 +141,9 @@ def test_a_rule_may_become_so_much_code_and_no_more(monkeypatch):
     source = "when a.exists(x, x > 1 && y)"
     plan, _ = plan_rule(source)
     emitter = write(plan).emitter
-    monkeypatch.setattr("domain.language.emission.CODE_CHARACTERS_MAX", emitter._written)
+    monkeypatch.setattr("domain.language.text.CODE_CHARACTERS_MAX", emitter.written)
     assert check_rule(source) == []
-    monkeypatch.setattr("domain.language.emission.CODE_CHARACTERS_MAX", emitter._written - 1)
+    monkeypatch.setattr("domain.language.text.CODE_CHARACTERS_MAX", emitter.written - 1)
     (problem,) = check_rule(source)
     assert (problem.code, problem.hint) == ("too-costly", "split it into several rules")
     assert CODE_CHARACTERS_MAX > 1_000_000

@@ -137,7 +137,7 @@ def test_an_image_needs_no_compilation(source, monkeypatch):
     """What another process compiled is used as it is: neither parsed nor compiled here."""
     image = image_of(source)
     monkeypatch.setattr(rule_module, "plan_rule", None)
-    monkeypatch.setattr("domain.language.emission.code_of", None)
+    monkeypatch.setattr("domain.language.text.code_of", None)
     rule = load_image(source, image)
     monkeypatch.undo()
     assert came_of(rule, A_FACT, {}) == came_of(compile_rule(source), A_FACT, {})

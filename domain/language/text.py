@@ -1,0 +1,103 @@
+"""The text of Python functions under construction: lines, blocks, names, constants, and what is compiled of them.
+
+Every name in the text is made here and every constant is written by ``repr`` or passed in, so nothing of a rule's own
+text can become code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType
+from typing import Any
+
+from domain.language.limits import CODE_CHARACTERS_MAX
+from domain.language.reach import GLOBALS, NAMES
+
+
+def code_of(text: str) -> CodeType:
+    """Compile what an emitter wrote."""
+    return compile(text, "<rule>", "exec")
+
+
+class TooCostlyError(Exception):
+    """The rule would become more code than a rule may."""
+
+
+class TextWriter:
+    """Writes the functions of one rule, line by line; ``uses_state`` tells whether the last one needs the state."""
+
+    def __init__(self) -> None:
+        self.functions: list[list[str]] = []
+        self.constants: list[Any] = []
+        self.uses_state = False
+        self.written = 0
+        self._constant_names: dict[int, str] = {}
+        self._lines: list[str] = []
+        self._indent = 1
+        self._blocks = 0
+        self._count = 0
+        self._locals: tuple[str, ...] = ()
+
+    def _write(self, text: str) -> None:
+        self.written += len(text) + self._indent
+        if self.written > CODE_CHARACTERS_MAX:
+            raise TooCostlyError
+        self._lines.append(" " * self._indent + text)
+
+    @contextmanager
+    def _block(self, head: str, *, nests: bool = False) -> Iterator[None]:
+        self._write(head)
+        self._indent += 1
+        self._blocks += nests
+        try:
+            yield
+        finally:
+            self._indent -= 1
+            self._blocks -= nests
+
+    def _temporary(self) -> str:
+        self._count += 1
+        return f"t{self._count}"
+
+    def function(self, name: str, parameters: str | None, write: Callable[[], None]) -> None:
+        """Write a function of its own; without ``parameters`` it takes the state only if it needs it."""
+        outer = self._lines, self._indent, self._blocks, self._locals
+        self._lines, self._indent, self._blocks = [], 2, 0
+        write()
+        if parameters is None:
+            parameters = "p, f, d, s" if self.uses_state else "p, f, d"
+        self.functions.append([f" def {name}({parameters}):", *self._lines])
+        self._lines, self._indent, self._blocks, self._locals = outer
+
+    def _captured(self, write: Callable[[], str]) -> tuple[list[str], str]:
+        outer = self._lines
+        self._lines = []
+        text = write()
+        lines, self._lines = self._lines, outer
+        return lines, text
+
+    def _constant(self, value: Any) -> str:
+        name = self._constant_names.get(id(value))
+        if name is None:
+            name = f"k{len(self.constants)}"
+            self._constant_names[id(value)] = name
+            self.constants.append(value)
+        return name
+
+    def _callable(self, call: Callable[..., Any]) -> str:
+        return NAMES.get(call) or self._constant(call)
+
+    def source(self, results: list[str]) -> str:
+        """Return the module's text: a function ``make`` that takes the constants and returns the named functions."""
+        head = f"def make({', '.join(f'k{number}' for number in range(len(self.constants)))}):"
+        lines = [line for function in self.functions for line in function]
+        return "\n".join([head, *lines, f" return {', '.join(results)},", ""])
+
+    def functions_of(self, names: list[str], code: CodeType | None = None) -> dict[str, Callable[..., Any]]:
+        """Return the named functions; ``code`` is what ``source`` gives for these names, compiled."""
+        if not names:
+            return {}
+        local: dict[str, Any] = {}
+        exec(code or code_of(self.source(names)), GLOBALS, local)  # noqa: S102 - text of our own making
+        return dict(zip(names, local["make"](*self.constants), strict=True))
