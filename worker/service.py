@@ -34,6 +34,7 @@ from worker.adapters.redis.active_rules import RedisActiveRules
 from worker.adapters.redis.plans import RedisPlans
 from worker.clock import SystemClock
 from worker.compiler.process import CompilerProcess
+from worker.migrations.newest import SCHEMA_VERSION
 from worker.probes import Probes, Readiness, State
 from worker.relay import OutboxRelay
 from worker.release import language_digest
@@ -45,8 +46,6 @@ from worker.usecases.change_rules import Tools
 from worker.usecases.decide_commands import CommandDecider
 from worker.usecases.explain_decisions import DecisionExplainer
 
-# The database's version that this code is written for: the newest migration.
-SCHEMA_VERSION: Final = "0002"
 PULL_BYTES: Final = 8 * 1024 * 1024
 HEADER_ROOM_BYTES: Final = 64 * 1024
 _PING_TIMEOUT_S: Final = 2.0

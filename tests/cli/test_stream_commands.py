@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import Line
 from tests.servers.operations import run_apart
+from worker.migrations.newest import SCHEMA_VERSION
 from worker.migrations.runner import downgrade
 
 FACTS = [
@@ -18,7 +19,7 @@ FACTS = [
     for number in range(3)
 ]
 NDJSON = "".join(json.dumps(fact) + "\n" for fact in FACTS)
-MIGRATIONS = ["0001", "0002"]
+MIGRATIONS = [f"{number:04d}" for number in range(1, int(SCHEMA_VERSION) + 1)]
 NEWEST = MIGRATIONS[-1]
 
 

@@ -16,16 +16,18 @@ from tests.servers.fixtures import Servers
 from tests.servers.operations import execute, with_database
 from worker.adapters.postgres.pool import open_pool, schema_version
 from worker.migrations import runner
+from worker.migrations.newest import SCHEMA_VERSION
 from worker.migrations.runner import MigrationError, downgrade, status, upgrade
 
-FURTHER_MIGRATION = '''"""A further migration."""
+FURTHER = f"{int(SCHEMA_VERSION) + 1:04d}"
+FURTHER_MIGRATION = f'''"""A further migration."""
 from worker.migrations.script import run_script
-revision = "0003"
-down_revision = "0002"
+revision = "{FURTHER}"
+down_revision = "{SCHEMA_VERSION}"
 def upgrade():
-    run_script(__file__, "0003.up.sql")
+    run_script(__file__, "further.up.sql")
 def downgrade():
-    run_script(__file__, "0003.down.sql")
+    run_script(__file__, "further.down.sql")
 '''
 
 
@@ -43,7 +45,7 @@ def further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a folder of migrations with a further one, whose scripts the test writes, and let the runner use it."""
     folder = tmp_path / "migrations"
     shutil.copytree(Path(runner.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "m0003_further.py").write_text(FURTHER_MIGRATION)
+    (folder / "versions" / f"m{FURTHER}_further.py").write_text(FURTHER_MIGRATION)
     monkeypatch.setattr(runner, "__file__", str(folder / "runner.py"))
     return folder / "versions"
 
@@ -106,36 +108,40 @@ async def test_the_workers_own_look_at_the_version_agrees(dsn: str) -> None:
 
 
 async def test_one_step_down_undoes_the_last_migration_alone(dsn: str, further: Path) -> None:
-    (further / "0003.up.sql").write_text("CREATE TABLE a (x int); CREATE TABLE b (x int);")
-    (further / "0003.down.sql").write_text("DROP TABLE a, b;")
-    await upgrade(dsn, "0002")
+    (further / "further.up.sql").write_text("CREATE TABLE a (x int); CREATE TABLE b (x int);")
+    (further / "further.down.sql").write_text("DROP TABLE a, b;")
+    await upgrade(dsn, SCHEMA_VERSION)
     before = await catalogue(dsn)
     behind = await status(dsn)
-    assert (behind.current, behind.newest, behind.pending) == ("0002", "0003", ("0003 A further migration.",))
-    assert (await upgrade(dsn)).current == "0003"
+    assert (behind.current, behind.newest, behind.pending) == (
+        SCHEMA_VERSION,
+        FURTHER,
+        (f"{FURTHER} A further migration.",),
+    )
+    assert (await upgrade(dsn)).current == FURTHER
     assert {("r", "a"), ("r", "b")} == await catalogue(dsn) - before
-    assert (await downgrade(dsn, "-1")).current == "0002"
+    assert (await downgrade(dsn, "-1")).current == SCHEMA_VERSION
     assert await catalogue(dsn) == before
 
 
 async def test_a_script_that_fails_half_way_leaves_nothing_behind_and_can_be_run_again(dsn: str, further: Path) -> None:
-    (further / "0003.up.sql").write_text("CREATE TABLE a (x int); INSERT INTO a VALUES (1); SELECT 1 / 0;")
-    (further / "0003.down.sql").write_text("DROP TABLE a;")
-    await upgrade(dsn, "0002")
+    (further / "further.up.sql").write_text("CREATE TABLE a (x int); INSERT INTO a VALUES (1); SELECT 1 / 0;")
+    (further / "further.down.sql").write_text("DROP TABLE a;")
+    await upgrade(dsn, SCHEMA_VERSION)
     before = await catalogue(dsn)
     with pytest.raises(MigrationError, match="division by zero"):
         await upgrade(dsn)
     assert await catalogue(dsn) == before
-    assert (await status(dsn)).current == "0002"
-    (further / "0003.up.sql").write_text("CREATE TABLE a (x int);")
-    assert (await upgrade(dsn)).current == "0003"
+    assert (await status(dsn)).current == SCHEMA_VERSION
+    (further / "further.up.sql").write_text("CREATE TABLE a (x int);")
+    assert (await upgrade(dsn)).current == FURTHER
 
 
 async def test_a_failing_script_keeps_the_migrations_before_it(dsn: str, further: Path) -> None:
-    (further / "0003.up.sql").write_text("SELECT 1 / 0;")
+    (further / "further.up.sql").write_text("SELECT 1 / 0;")
     with pytest.raises(MigrationError):
         await upgrade(dsn)
-    assert (await status(dsn)).current == "0002"
+    assert (await status(dsn)).current == SCHEMA_VERSION
 
 
 async def test_runners_that_start_at_once_wait_for_each_other(dsn: str) -> None:
