@@ -207,7 +207,7 @@ class Worker:
                 serve_queries=Role.QUERIES in settings.roles,
             ),
             commands,
-            QueryResponder(transactions, decisions, explainer),
+            QueryResponder(transactions, decisions, compiler, explainer),
             _CommandGrave(publisher, data),
             rulesets.hint,
             lambda: self._on_closed("control"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -17,8 +16,7 @@ from domain.errors import (
     UnavailableError,
 )
 from domain.identifiers import Actor, CommandId, RuleId, parse_decision_id
-from domain.language import check_rule
-from domain.ports import DecisionStore, RuleCriteria, StoredDecision, Transactions
+from domain.ports import DecisionStore, DslCompiler, RuleCriteria, StoredDecision, Transactions
 from streams.codec import decode_request
 from streams.messages.commands import ErrorBody
 from streams.messages.events import lifecycle_event
@@ -49,9 +47,16 @@ _log = structlog.get_logger(__name__)
 class QueryResponder:
     """QueryPort: answers, errors included, from Postgres as it stands at that moment."""
 
-    def __init__(self, transactions: Transactions, decisions: DecisionStore, explainer: DecisionExplainer) -> None:
+    def __init__(
+        self,
+        transactions: Transactions,
+        decisions: DecisionStore,
+        compiler: DslCompiler,
+        explainer: DecisionExplainer,
+    ) -> None:
         self._transactions = transactions
         self._decisions = decisions
+        self._compiler = compiler
         self._explainer = explainer
         self._answers: dict[type[QueryPayload], Callable[[Actor, Any], Awaitable[Any]]] = {
             GetRule: self._get_rule,
@@ -154,7 +159,7 @@ class QueryResponder:
         return {"revision": state.revision, "digest": state.digest.hex(), **page}
 
     async def _validate(self, _: Actor, query: ValidateDsl) -> Any:
-        problems = await asyncio.to_thread(check_rule, query.dsl_content)
+        problems = await self._compiler.problems(query.dsl_content)
         return {"problems": [problem.to_json() for problem in problems]}
 
     async def _get_command(self, actor: Actor, query: GetCommand) -> Any:

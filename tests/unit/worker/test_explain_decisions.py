@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 from dataclasses import replace
@@ -12,11 +11,8 @@ import msgspec
 import pytest
 
 from domain.decisions.engine import decide
-from domain.decisions.ruleset import Ruleset, RulesetState
 from domain.errors import MissingParameterError, NotFoundError, RulestreamError, UnavailableError, ValidationError
 from domain.identifiers import Actor, RuleId
-from domain.language import compile_rule
-from domain.ports import ActiveRules
 from domain.rules.content import Priority, RuleContent
 from domain.rules.rule import Rule
 from streams.facts.intake import FACT_BYTES_MAX
@@ -26,28 +22,13 @@ from tests.contracts.rules_at_hand import ALICE, BOB, LATER, NOW
 from tests.fakes.compiler import FakeDslCompiler
 from tests.fakes.decisions import FakeDecisions
 from tests.fakes.facts import FakeFacts
+from tests.fakes.rulesets import CompilingRulesets
 from tests.fakes.transactions import FakeTransactions
 from worker.usecases.answer_queries import QueryResponder
 from worker.usecases.explain_decisions import PAGE_SECONDS_MAX, RULESETS_MAX, DecisionExplainer
 from worker.usecases.paging import PAGE_BYTES_MAX
 
 VIEWER = Actor("viewer")
-COMPILE = functools.lru_cache(compile_rule)
-
-
-class CompilingRulesets:
-    """RulesetSource that compiles whatever it is asked for; ``asked`` tells the revisions."""
-
-    def __init__(self) -> None:
-        self.asked: list[int] = []
-
-    async def snapshot(self, state: RulesetState, active_rules: ActiveRules) -> Ruleset:
-        self.asked.append(state.revision)
-        members = await active_rules.members(state.revision)
-        rules = await active_rules.load([(rule_id, version) for rule_id, version, _ in members])
-        ruleset = Ruleset.of(state.revision, rules, COMPILE)
-        assert ruleset.digest == state.digest
-        return ruleset
 
 
 class Ground:
@@ -68,7 +49,7 @@ class Ground:
             self.compiler,
             now=lambda: next(self.seconds),
         )
-        self.responder = QueryResponder(self.transactions, self.decisions, self.explainer)
+        self.responder = QueryResponder(self.transactions, self.decisions, self.compiler, self.explainer)
 
     async def activate(self, name: str, dsl: str, priority: Priority = Priority.MEDIUM) -> RuleId:
         """Let a new rule decide."""
