@@ -17,7 +17,7 @@ FAULTS_MAX: Final = 100
 _NOTHING: Final[dict[str, Any]] = {}
 
 
-class _Taken:
+class Taken:
     """A rule that took a branch: its outcome, with values as the rules see them, and its JSON forms."""
 
     __slots__ = ("effects", "outcome", "output", "rule")
@@ -35,7 +35,7 @@ class _Course:
     __slots__ = ("faults", "stopped_at", "taken")
 
     def __init__(self) -> None:
-        self.taken: list[_Taken] = []
+        self.taken: list[Taken] = []
         self.faults: list[tuple[BoundRule, Fault]] = []
         self.stopped_at: int | None = None
 
@@ -45,7 +45,7 @@ class _Course:
             outcome = rule.compiled.evaluate(payload, context, so_far)
             if outcome is None:
                 return False
-            self.taken.append(_Taken(rule, outcome))
+            self.taken.append(Taken(rule, outcome))
         except RuleFault as fault:
             self.fail(rule, fault.code, fault.message, fault.line, fault.column)
         except ValueError as error:
@@ -74,7 +74,7 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
         payload = fact.payload
         is_dated = plan.is_dated
         for rule in plan.rules:
-            if not is_dated or _is_effective(rule, time_ns):
+            if not is_dated or is_effective(rule, time_ns):
                 course.consider(rule, payload, context, _NOTHING)
     taken = course.taken
     output = _merge(taken, course).output() if taken else {}
@@ -101,10 +101,10 @@ def _take_in_turn(plan: Plan, fact: Fact, context: FactContext, course: _Course)
     """
     payload, time_ns, is_dated, read = fact.payload, fact.time_ns, plan.is_dated, plan.read_positions
     so_far = _NOTHING
-    written: list[_Taken] = []
+    written: list[Taken] = []
     is_merged = True
     for rule in plan.rules:
-        if is_dated and not _is_effective(rule, time_ns):
+        if is_dated and not is_effective(rule, time_ns):
             continue
         if course.stopped_at is not None and rule.priority.rank > course.stopped_at:
             continue
@@ -118,7 +118,8 @@ def _take_in_turn(plan: Plan, fact: Fact, context: FactContext, course: _Course)
     course.taken.sort(key=_position)
 
 
-def _is_effective(rule: BoundRule, time_ns: int | None) -> bool:
+def is_effective(rule: BoundRule, time_ns: int | None) -> bool:
+    """Say whether a rule decides facts of a time, in nanoseconds since 1970; one without a time every rule decides."""
     if time_ns is None:
         return True
     if rule.from_ns is not None and time_ns < rule.from_ns:
@@ -126,11 +127,11 @@ def _is_effective(rule: BoundRule, time_ns: int | None) -> bool:
     return rule.until_ns is None or time_ns < rule.until_ns
 
 
-def _position(one: _Taken) -> int:
+def _position(one: Taken) -> int:
     return one.rule.position
 
 
-def _merge(taken: list[_Taken], course: _Course | None) -> Merge:
+def _merge(taken: list[Taken], course: _Course | None) -> Merge:
     """Merge contributions, given in order of priority then name; what is left out of a sum is a fault of its rule."""
     merge = Merge()
     for one in taken:
@@ -162,12 +163,12 @@ def _single(kind: MergeKind, path: Path, value: Any) -> dict[str, Any]:
     return nested
 
 
-def _match(one: _Taken) -> Match:
+def _match(one: Taken) -> Match:
     rule = one.rule
     return Match(rule.rule_id, rule.name, rule.version, rule.priority, one.outcome.branch, one.output, one.outcome.rows)
 
 
-def _effects(fact: Fact, taken: list[_Taken]) -> tuple[Effect, ...]:
+def _effects(fact: Fact, taken: list[Taken]) -> tuple[Effect, ...]:
     found = [effect for one in taken if one.effects for effect in one.effects]
     if not found:
         return ()

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from domain.decisions.decision import Fault
-from domain.decisions.engine import _is_effective, _Taken
+from domain.decisions.engine import Taken, is_effective
 from domain.decisions.fact import Fact
 from domain.decisions.merge import Merge
 from domain.decisions.ruleset import BoundRule, Ruleset
@@ -81,7 +81,7 @@ class _Walk:
         self._given = decision
         time = None if fact.time_ns is None else timestamp_from_ns(fact.time_ns)
         self._context = FactContext(fact.id, fact.type, time)
-        self._taken: list[_Taken] = []  # in the order in which they were considered
+        self._taken: list[Taken] = []  # in the order in which they were considered
         self._found: list[Explanation] = []
         self._stopper: BoundRule | None = None
         self._go(ruleset)
@@ -90,7 +90,7 @@ class _Walk:
         fact = self._fact
         merged: tuple[int, Mapping[str, Any]] = (0, self._given or {})
         for rule in ruleset.plan(fact.type).rules:
-            if not _is_effective(rule, fact.time_ns):
+            if not is_effective(rule, fact.time_ns):
                 self._found.append(Explanation(rule, "not effective", reason=_dates(rule, fact.time_ns)))
             elif self._stopper is not None and rule.priority.rank > self._stopper.priority.rank:
                 reason = f"the rule '{self._stopper.name}' stopped the rules of a lower priority"
@@ -114,7 +114,7 @@ class _Walk:
         explain = partial(self._tree, rule, len(self._taken))
         try:
             outcome = rule.compiled.evaluate(self._fact.payload, self._context, so_far)
-            taken = None if outcome is None else _Taken(rule, outcome)
+            taken = None if outcome is None else Taken(rule, outcome)
         except RuleFault as fault:
             own = Fault(rule.rule_id, fault.code, fault.message, fault.line, fault.column)
             self._found.append(Explanation(rule, "fault", faults=(own,), _explain=explain))
@@ -140,7 +140,7 @@ class _Walk:
         return self._merge(self._taken[:taken_before]).nested() if self._given is None else self._given
 
     @staticmethod
-    def _merge(taken: Iterable[_Taken]) -> Merge:
+    def _merge(taken: Iterable[Taken]) -> Merge:
         merge = Merge()
         for one in sorted(taken, key=lambda one: one.rule.position):
             for kind, path, value in one.outcome.contributions:
