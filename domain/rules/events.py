@@ -29,7 +29,11 @@ class EventName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RuleEvent:
-    """One change of one rule: its state after the change, who made it and when."""
+    """One change of one rule: its state after the change, who made it and when.
+
+    ``content_digest`` is of the latest version after the change, ``before_digest`` of the latest one before it: the
+    same where the change left the content alone, None where there was none, or where the store did not keep it yet.
+    """
 
     name: EventName
     rule_id: RuleId
@@ -39,5 +43,6 @@ class RuleEvent:
     actor: Actor
     occurred_at: datetime
     content_digest: bytes
+    before_digest: bytes | None = None
     changes_ruleset: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)

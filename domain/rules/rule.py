@@ -87,7 +87,7 @@ class Rule:
         before = self.latest
         self.latest = RuleVersion(before.number + 1, content, actor, now)
         self.status = RuleStatus.DRAFT
-        self._record(EventName.UPDATED, actor, now, data={"previousVersion": before.number})
+        self._record(EventName.UPDATED, actor, now, replaced=before, data={"previousVersion": before.number})
 
     def submit(self, expected_version: int | None, actor: Actor, now: datetime) -> None:
         """Ask for approval of the latest version."""
@@ -153,7 +153,7 @@ class Rule:
             raise NotFoundError("no such earlier version", version=earlier.number)
         if not earlier.is_approved:
             raise BusinessError("only a version that was approved can decide again", version=earlier.number)
-        previous = self.active_version
+        previous, before = self.active_version, self.latest
         self.latest = replace(
             earlier, number=self.version + 1, author=actor, created_at=now, restored_from=earlier.number
         )
@@ -161,7 +161,7 @@ class Rule:
         self.status = RuleStatus.ACTIVE
         self.was_active = True
         data = {"restoredVersion": earlier.number, "previousActiveVersion": previous}
-        self._record(EventName.ROLLED_BACK, actor, now, changes_ruleset=True, data=data)
+        self._record(EventName.ROLLED_BACK, actor, now, replaced=before, changes_ruleset=True, data=data)
 
     def delete(self, actor: Actor, now: datetime) -> None:
         """Say that the rule is gone; only a DRAFT that never was active may go."""
@@ -199,12 +199,14 @@ class Rule:
         actor: Actor,
         now: datetime,
         *,
+        replaced: RuleVersion | None = None,
         changes_ruleset: bool = False,
         data: Mapping[str, Any] | None = None,
     ) -> None:
+        """Note an event; ``replaced`` is the version that was the latest before, where the event made a new one."""
         self.updated_by = actor
         self.updated_at = now
-        digest = self.content.digest(self.id, self.version)
+        before = None if name is EventName.CREATED else replaced or self.latest
         event = RuleEvent(
             name=name,
             rule_id=self.id,
@@ -213,8 +215,12 @@ class Rule:
             status=self.status,
             actor=actor,
             occurred_at=now,
-            content_digest=digest,
+            content_digest=self._digest(self.latest),
+            before_digest=None if before is None else self._digest(before),
             changes_ruleset=changes_ruleset,
             data=data or {},
         )
         self._events.append(event)
+
+    def _digest(self, version: RuleVersion) -> bytes:
+        return version.content.digest(self.id, version.number)

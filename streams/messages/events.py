@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from domain.identifiers import CommandId
-from domain.ports import OutboxMessage
+from domain.ports import OutboxMessage, RecordedEvent
 from domain.rules.content import format_moment
 from domain.rules.events import RuleEvent
 from streams import headers, subjects
@@ -32,6 +32,15 @@ class LifecycleEvent(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
     revision: int | msgspec.UnsetType = msgspec.UNSET
 
 
+class HistoryEntry(LifecycleEvent, frozen=True, rename="camel", kw_only=True):
+    """An entry of a rule's history: the event as it was published, and the digest of the content before the change.
+
+    ``before_digest`` is null where there was no version before, and in entries from before it was kept.
+    """
+
+    before_digest: str | None
+
+
 def lifecycle_event(event_id: str, event: RuleEvent, command_id: CommandId, revision: int | None) -> LifecycleEvent:
     """Put an event into the contract's form; ``revision`` where it changed the ruleset."""
     return LifecycleEvent(
@@ -48,6 +57,13 @@ def lifecycle_event(event_id: str, event: RuleEvent, command_id: CommandId, revi
         data=dict(event.data),
         revision=msgspec.UNSET if revision is None else revision,
     )
+
+
+def history_entry(entry: RecordedEvent) -> HistoryEntry:
+    """Show an entry of a rule's history."""
+    event, before = entry.event, entry.event.before_digest
+    published = lifecycle_event(entry.event_id, event, entry.command_id, entry.revision)
+    return HistoryEntry(**msgspec.structs.asdict(published), before_digest=None if before is None else before.hex())
 
 
 def outbox_message(event_id: str, event: RuleEvent, command_id: CommandId, revision: int | None) -> OutboxMessage:

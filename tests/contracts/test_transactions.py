@@ -119,6 +119,19 @@ class TestCommandLog:
             assert await tx.commands.add(BOB, COMMAND, LOGGED, NOW)
             assert await tx.commands.add(Actor("Alice"), COMMAND, LOGGED, NOW)
 
+    @pytest.mark.parametrize(
+        "statement", ["UPDATE command_log SET answer = ''", "DELETE FROM command_log", "TRUNCATE command_log"]
+    )
+    async def test_nobody_can_change_an_answer_that_postgres_has_logged(
+        self, postgres_transactions: Transactions, pool: asyncpg.Pool, statement: str
+    ) -> None:
+        async with postgres_transactions.begin() as tx:
+            await tx.commands.add(ALICE, COMMAND, LOGGED, NOW)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+            await pool.execute(statement)
+        async with postgres_transactions.begin() as tx:
+            assert await tx.commands.find(ALICE, COMMAND) == LOGGED
+
     async def test_of_many_at_once_one_is_the_first(self, transactions: Transactions) -> None:
         async def add(number: int) -> bool:
             async with transactions.begin() as tx:

@@ -208,6 +208,10 @@ async def test_a_rules_versions_and_history_are_told_whole(bus: Bus) -> None:
         "RuleUpdated",
     ]
     assert [one.get("revision") for one in history["items"]] == [None, None, None, 1, None]
+    digests = [(one["beforeDigest"], one["contentDigest"]) for one in history["items"]]
+    first, second = digests[0][1], digests[-1][1]
+    assert first != second
+    assert digests == [(None, first), (first, first), (first, first), (first, first), (first, second)]
     page = await bus.ask("history", **named, pageSize=2, pageOffset=3)
     assert ([one["eventType"] for one in page["items"]], page["total"]) == (["RuleActivated", "RuleUpdated"], 5)
 

@@ -19,7 +19,7 @@ from domain.identifiers import Actor, CommandId, RuleId, parse_decision_id
 from domain.ports import DecisionStore, DslCompiler, RuleCriteria, StoredDecision, Transactions
 from streams.codec import decode_request
 from streams.messages.commands import ErrorBody
-from streams.messages.events import lifecycle_event
+from streams.messages.events import history_entry
 from streams.messages.queries import (
     PAYLOADS,
     ExplainDecision,
@@ -135,8 +135,7 @@ class QueryResponder:
         if not entries:
             raise NotFoundError("no such rule", ruleId=query.rule_id)
         chosen = entries[query.page_offset : query.page_offset + query.page_size]
-        events = (lifecycle_event(one.event_id, one.event, one.command_id, one.revision) for one in chosen)
-        return filled_page(events, len(entries), query.page_offset)
+        return filled_page((history_entry(one) for one in chosen), len(entries), query.page_offset)
 
     async def _get_ruleset(self, _: Actor, query: GetRuleset) -> Any:
         require_page(query.page_size, query.page_offset)

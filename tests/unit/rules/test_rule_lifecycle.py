@@ -383,8 +383,10 @@ def test_each_change_records_one_event_with_the_state_after_it(
     data: dict[str, object],
 ) -> None:
     rule = make()
+    before = None
     if transition is not None:
         rule.pull_events()
+        before = rule.content.digest(RULE_ID, rule.version)
         DO[transition](rule)
     events = rule.pull_events()
     assert [event.name for event in events] == [name]
@@ -393,6 +395,9 @@ def test_each_change_records_one_event_with_the_state_after_it(
     assert (event.rule_id, event.rule_name, event.version) == (RULE_ID, rule.content.name, rule.version)
     assert (event.actor, event.occurred_at) == (rule.updated_by, rule.updated_at)
     assert event.content_digest == rule.content.digest(RULE_ID, rule.version)
+    assert event.before_digest == before
+    makes_a_version = name in {EventName.CREATED, EventName.UPDATED, EventName.ROLLED_BACK}
+    assert (event.content_digest != before) is makes_a_version
 
 
 def test_an_approvals_comment_is_in_its_event() -> None:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from domain.identifiers import Actor, CommandId, RuleId
+from domain.ports import RecordedEvent
 from domain.rules.content import Priority, RuleContent
 from domain.rules.rule import Rule
-from streams.messages.events import outbox_message
+from streams.messages.events import history_entry, outbox_message
 from streams.messages.queries import rule_summary, rule_view
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
@@ -61,6 +62,18 @@ def test_an_event_is_the_contracts_in_its_final_bytes() -> None:
 def test_an_event_that_does_not_change_the_ruleset_names_no_revision() -> None:
     made = outbox_message(EVENT_ID, a_rule().pull_events()[-1], COMMAND, None)
     assert "revision" not in json.loads(made.payload)
+
+
+def test_a_history_entry_is_the_published_event_and_the_digest_before_it() -> None:
+    """What listeners get has the contract's fields alone; the history adds one."""
+    rule = a_rule()
+    created = rule.pull_events()[0]
+    rule.update(rule.content, 1, ALICE, NOW)
+    updated = rule.pull_events()[0]
+    for event, before in ((created, None), (updated, created.content_digest.hex())):
+        entry = json.loads(msgspec.json.encode(history_entry(RecordedEvent(EVENT_ID, event, COMMAND, None))))
+        assert entry.pop("beforeDigest") == before
+        assert entry == json.loads(outbox_message(EVENT_ID, event, COMMAND, None).payload)
 
 
 def test_a_rules_view_is_the_contracts() -> None:

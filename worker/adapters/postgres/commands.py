@@ -63,6 +63,7 @@ class PostgresHistory:
             entry.command_id.value,
             entry.revision,
             event.content_digest,
+            event.before_digest,
             msgspec.json.encode(event.data),
         )
 
@@ -80,6 +81,7 @@ class PostgresHistory:
                     actor=Actor(row["actor"]),
                     occurred_at=row["occurred_at"],
                     content_digest=row["content_digest"],
+                    before_digest=row["before_digest"],
                     changes_ruleset=row["revision"] is not None,
                     data=msgspec.json.decode(row["data"]),
                 ),

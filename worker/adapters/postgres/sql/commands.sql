@@ -12,14 +12,14 @@ RETURNING actor;
 -- name: add_event
 -- An entry of a rule's history.
 INSERT INTO rule_event (rule_id, event_id, name, rule_name, version, status, actor, occurred_at, command_id, revision,
-                        content_digest, data)
+                        content_digest, before_digest, data)
 VALUES ($1::uuid, $2::uuid, $3::text, $4::text, $5::integer, $6::text, $7::text, $8::timestamptz, $9::text, $10::bigint,
-        $11::bytea, $12::bytea);
+        $11::bytea, $12::bytea, $13::bytea);
 
 -- name: events_of_rule
 -- A rule's history, oldest first.
 SELECT rule_id, event_id, name, rule_name, version, status, actor, occurred_at, command_id, revision, content_digest,
-       data
+       before_digest, data
   FROM rule_event
  WHERE rule_id = $1::uuid
  ORDER BY number;
