@@ -1,7 +1,8 @@
 """Typed identifiers. Each validates its text once, where it enters; later code trusts the type.
 
-Rule and event ids are UUIDs (version 5) derived from the command that caused them. A command id is unguessable and is
-decided once for ever under its actor, so a command that is run again after a crash names the same rule and events.
+Rule, template and event ids are UUIDs (version 5) derived from the command that caused them. A command id is
+unguessable and is decided once for ever under its actor, so a command that is run again after a crash names the same
+rule and events.
 """
 
 from __future__ import annotations
@@ -92,6 +93,29 @@ class RuleId:
     def for_name(cls, name: str) -> Self:
         """Name a rule that comes from a file and has no id of its own."""
         return cls(str(uuid.uuid5(_NAMESPACE, f"name/{name}")))
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TemplateId:
+    """A template's identity over all its versions."""
+
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a template id in any of UUID's spellings; raises ValidationError."""
+        try:
+            return cls(str(uuid.UUID(text)))
+        except ValueError:
+            raise ValidationError("templateId is not a UUID", field="templateId") from None
+
+    @classmethod
+    def for_command(cls, actor: Actor, command_id: CommandId) -> Self:
+        """Name the template that a command creates."""
+        return cls(str(uuid.uuid5(_NAMESPACE, f"template/{actor}/{command_id}")))
 
     def __str__(self) -> str:
         return self.value

@@ -19,7 +19,16 @@ from domain.language.rule import (
     restore_rule,
 )
 from domain.language.stored import STORED_VERSION, StoredPlan, StoredPlanError
-from domain.language.templates import PARAMETER_TYPES, ParameterError, check_template, fill_template
+from domain.language.templates import (
+    PARAMETER_TYPES,
+    ParameterError,
+    check_filled,
+    check_template,
+    fill_template,
+    is_parameter_name,
+    literal_text,
+    value_text,
+)
 from domain.language.values import Timestamp, parse_timestamp, timestamp_from_ns, timestamp_to_text, to_json
 
 __all__ = [
@@ -45,6 +54,7 @@ __all__ = [
     "Timestamp",
     "Write",
     "add_values",
+    "check_filled",
     "check_rule",
     "check_template",
     "compile_expression",
@@ -53,7 +63,9 @@ __all__ = [
     "explain_rule",
     "fill_template",
     "image_of",
+    "is_parameter_name",
     "lint_rules",
+    "literal_text",
     "load_image",
     "parse_timestamp",
     "render_problem",
@@ -61,4 +73,5 @@ __all__ = [
     "timestamp_from_ns",
     "timestamp_to_text",
     "to_json",
+    "value_text",
 ]

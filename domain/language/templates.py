@@ -9,15 +9,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
 from domain.errors import ValidationError
 from domain.language.faults import Fault, NoOverload
 from domain.language.library.amounts import to_decimal
-from domain.language.limits import PARAMETER_LIST_ITEMS_MAX
+from domain.language.limits import PARAMETER_LIST_ITEMS_MAX, PARAMETER_NAME_LENGTH_MAX, PROBLEMS_MAX
 from domain.language.planning import plan_rule
 from domain.language.problems import Problem
+from domain.language.rule import check_rule
 from domain.language.tokens import Positions, Token, scan
 from domain.language.types import BOOL, DECIMAL, DOUBLE, INT, STRING, TIMESTAMP, Type, list_of
 from domain.language.values import INT_MAX, INT_MIN, decimal_to_text, parse_timestamp, timestamp_to_text
@@ -27,6 +29,7 @@ _SCALARS: Final = {
 }  # fmt: skip
 PARAMETER_TYPES: Final = (*_SCALARS, *(f"list<{name}>" for name in _SCALARS))
 _PARAMETER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -36,6 +39,11 @@ class ParameterError(ValidationError):
     def __init__(self, parameter: str, message: str) -> None:
         super().__init__(f"parameter `{parameter}`: {message}", parameter=parameter)
         self.parameter = parameter
+
+
+def is_parameter_name(text: str) -> bool:
+    """Say whether text may name a parameter: an identifier of at most 64 characters."""
+    return len(text) <= PARAMETER_NAME_LENGTH_MAX and _NAME.match(text) is not None
 
 
 def parameter_type(name: str) -> Type:
@@ -67,7 +75,8 @@ def check_template(source: str, parameters: Mapping[str, str]) -> list[Problem]:
         if plan is not None and name not in used:
             message = f"the parameter `{name}` is not used"
             problems.append(Problem("unused-parameter", message, 1, 1, severity="warning"))
-    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+    problems.sort(key=lambda problem: (problem.line, problem.column))
+    return problems[:PROBLEMS_MAX]
 
 
 def _unknown(token: Token, names: list[str], positions: Positions) -> Problem:
@@ -85,20 +94,74 @@ def fill_template(source: str, parameters: Mapping[str, str], values: Mapping[st
     for name in values:
         if name not in parameters:
             raise ParameterError(name, "the template has no such parameter")
-    texts: dict[str, str] = {}
+    literals: dict[str, str] = {}
     for name, kind in parameters.items():
         if name not in values:
             raise ParameterError(name, "a value is missing")
-        texts[name] = literal_text(name, kind, values[name])
+        literals[name] = literal_text(name, kind, values[name])
+    return _filled(source, literals)[0]
+
+
+def check_filled(source: str, literals: Mapping[str, str]) -> tuple[str, list[Problem]]:
+    """Return the rule that a template becomes with literals (``literal_text``), and every problem of it.
+
+    The problems stand where they are in the template: one in a value, at its parameter. Raises ParameterError for a
+    parameter without a literal.
+    """
+    text, moves = _filled(source, literals)
+    problems = check_rule(text)
+    if not problems:
+        return text, []
+    filled, template = Positions(text), Positions(source)
+    return text, [_moved(problem, moves, filled, template) for problem in problems]
+
+
+# Where a parameter stands: its token in the template (start, end), its literal in the filled text (start, end).
+_Move = tuple[int, int, int, int]
+
+
+def _filled(source: str, literals: Mapping[str, str]) -> tuple[str, list[_Move]]:
     parts: list[str] = []
-    offset = 0
+    moves: list[_Move] = []
+    offset = length = 0
     for token in scan(source, Positions(source), []):
         if token.type == "PARAMETER":
-            if token.value not in texts:
+            if token.value not in literals:
                 raise ParameterError(token.value, "the template does not declare it")
-            parts += (source[offset : token.start], texts[token.value])
+            literal = literals[token.value]
+            parts += (source[offset : token.start], literal)
+            start = length + token.start - offset
+            length = start + len(literal)
+            moves.append((token.start, token.end, start, length))
             offset = token.end
-    return "".join([*parts, source[offset:]])
+    return "".join([*parts, source[offset:]]), moves
+
+
+def _moved(problem: Problem, moves: list[_Move], filled: Positions, template: Positions) -> Problem:
+    """Take a problem of the filled text to its place in the template; a literal holds no line break, so lines stay."""
+    if problem.line > len(filled.starts):
+        return problem
+    line_start = filled.starts[problem.line - 1]
+    start = _source_offset(line_start + problem.column - 1, moves, is_end=False)
+    line, column = template.at(start)
+    if problem.end_column is None:
+        return replace(problem, line=line, column=column)
+    end = _source_offset(line_start + problem.end_column - 1, moves, is_end=True)
+    end_line, end_column = template.at(end)
+    is_shown = end_line == line and end_column > column
+    return replace(problem, line=line, column=column, end_column=end_column if is_shown else None)
+
+
+def _source_offset(offset: int, moves: list[_Move], *, is_end: bool) -> int:
+    """Return where an offset of the filled text is in the template; one in a literal is its token's start or end."""
+    shift = 0
+    for source_start, source_end, start, end in moves:
+        if offset < start or (is_end and offset == start):
+            break
+        if offset < end or (is_end and offset == end):
+            return source_end if is_end else source_start
+        shift = source_end - end
+    return offset + shift
 
 
 def literal_text(name: str, kind: str, value: Any) -> str:
@@ -111,6 +174,20 @@ def literal_text(name: str, kind: str, value: Any) -> str:
     if text is None:
         raise ParameterError(name, f"a value of type {kind} is expected")
     return text
+
+
+def value_text(kind: str, value: Any) -> str:
+    """Return a value that ``literal_text`` takes as people read it: text without quotes, a list with commas."""
+    if kind.startswith("list<"):
+        return ", ".join(value_text(kind[5:-1], item) for item in value)
+    match kind:
+        case "bool":
+            return "true" if value else "false"
+        case "decimal":
+            return decimal_to_text(to_decimal(value))
+        case "timestamp":
+            return timestamp_to_text(parse_timestamp(value))
+    return str(value)
 
 
 def _scalar_text(kind: str, value: Any) -> str | None:

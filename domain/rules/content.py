@@ -84,7 +84,7 @@ class RuleContent:
 
         The DSL is only checked for being there: compiling it is the language's part (``domain.language``).
         """
-        problems = [*_name_problems(name), *_dsl_problems(dsl_content)]
+        problems = [*name_problems(name), *_dsl_problems(dsl_content)]
         if priority not in Priority.__members__:
             message = f"priority must be one of {', '.join(Priority)}"
             problems.append(FieldProblem("priority-unknown", "priority", message))
@@ -92,7 +92,7 @@ class RuleContent:
         if len(text) > DESCRIPTION_LENGTH_MAX:
             message = f"rule description cannot exceed {DESCRIPTION_LENGTH_MAX} characters"
             problems.append(FieldProblem("description-too-long", "description", message))
-        elif not _storable(text):
+        elif not is_storable(text):
             message = "rule description cannot hold NUL or lone surrogates"
             problems.append(FieldProblem("description-not-text", "description", message))
         labels = tuple(dict.fromkeys(tags or ()))
@@ -156,15 +156,16 @@ def format_moment(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _name_problems(name: str) -> list[FieldProblem]:
+def name_problems(name: str, owner: str = "rule") -> list[FieldProblem]:
+    """Return what is wrong with the name of a rule, or of what else is named as rules are."""
     if not name.strip():
-        return [FieldProblem("name-empty", "name", "rule name cannot be empty")]
+        return [FieldProblem("name-empty", "name", f"{owner} name cannot be empty")]
     if len(name) > NAME_LENGTH_MAX:
-        return [FieldProblem("name-too-long", "name", f"rule name cannot exceed {NAME_LENGTH_MAX} characters")]
+        return [FieldProblem("name-too-long", "name", f"{owner} name cannot exceed {NAME_LENGTH_MAX} characters")]
     if len(name) < NAME_LENGTH_MIN:
-        return [FieldProblem("name-too-short", "name", f"rule name must have at least {NAME_LENGTH_MIN} characters")]
+        return [FieldProblem("name-too-short", "name", f"{owner} name must have at least {NAME_LENGTH_MIN} characters")]
     if name != name.strip() or not _printable(name):
-        message = "rule name cannot hold control characters, nor begin or end with white space"
+        message = f"{owner} name cannot hold control characters, nor begin or end with white space"
         return [FieldProblem("name-not-printable", "name", message)]
     return []
 
@@ -172,7 +173,7 @@ def _name_problems(name: str) -> list[FieldProblem]:
 def _dsl_problems(dsl_content: str) -> list[FieldProblem]:
     if not dsl_content.strip():
         return [FieldProblem("dsl-empty", "dslContent", "DSL content cannot be empty")]
-    if not _storable(dsl_content):
+    if not is_storable(dsl_content):
         return [FieldProblem("dsl-not-text", "dslContent", "DSL content cannot hold NUL or lone surrogates")]
     return []
 
@@ -187,7 +188,7 @@ def _tag_problems(tags: tuple[str, ...]) -> list[FieldProblem]:
     ][:1]
 
 
-def _storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Say whether text is what Postgres takes for text."""
     return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 

@@ -8,15 +8,35 @@ from datetime import datetime
 from typing import Any
 
 from domain.errors import BusinessError, ConflictError, NotFoundError
-from domain.identifiers import Actor, RuleId
+from domain.identifiers import Actor, RuleId, TemplateId
 from domain.rules.content import RuleContent
 from domain.rules.events import EventName, RuleEvent
 from domain.rules.status import ALLOWED, RuleStatus, Transition
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateOrigin:
+    """The template's version and the values (JSON data by parameter) of which a rule's version was made."""
+
+    template_id: TemplateId
+    version: int
+    parameters: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the origin as the data of an event."""
+        return {
+            "templateId": self.template_id.value,
+            "templateVersion": self.version,
+            "parameters": dict(self.parameters),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RuleVersion:
-    """One numbered state of a rule's content and who answers for it. Content never changes within a version."""
+    """One numbered state of a rule's content and who answers for it. Content never changes within a version.
+
+    ``template`` is where the content came from, and no part of it: a version that is written by hand has none.
+    """
 
     number: int
     content: RuleContent
@@ -25,6 +45,7 @@ class RuleVersion:
     approved_by: Actor | None = None
     approved_at: datetime | None = None
     restored_from: int | None = None
+    template: TemplateOrigin | None = None
 
     @property
     def is_approved(self) -> bool:
@@ -53,11 +74,18 @@ class Rule:
     _events: list[RuleEvent] = field(default_factory=list, repr=False)
 
     @classmethod
-    def create(cls, rule_id: RuleId, content: RuleContent, actor: Actor, now: datetime) -> Rule:
+    def create(
+        cls,
+        rule_id: RuleId,
+        content: RuleContent,
+        actor: Actor,
+        now: datetime,
+        template: TemplateOrigin | None = None,
+    ) -> Rule:
         """Make a new rule: DRAFT, version 1."""
-        version = RuleVersion(1, content, actor, now)
+        version = RuleVersion(1, content, actor, now, template=template)
         rule = cls(rule_id, version, RuleStatus.DRAFT, actor, now, actor, now)
-        rule._record(EventName.CREATED, actor, now)
+        rule._record(EventName.CREATED, actor, now, data=None if template is None else template.to_json())
         return rule
 
     @property

@@ -8,11 +8,14 @@ from domain.language import (
     PARAMETER_TYPES,
     FactContext,
     ParameterError,
+    check_filled,
     check_rule,
     check_template,
     compile_expression,
     compile_rule,
     fill_template,
+    is_parameter_name,
+    value_text,
 )
 
 FACT = FactContext("f1", "order.placed")
@@ -125,3 +128,74 @@ def test_any_text_stays_that_text(text):
 @given(number=st.floats(allow_nan=False, allow_infinity=False))
 def test_any_number_stays_that_number(number):
     assert compile_expression(fill_template("1.0 * ${p}", {"p": "double"}, {"p": number}))() == number
+
+
+class TestFilledTemplates:
+    """A template that is filled and checked as a rule: its problems stand where they are in the template."""
+
+    @pytest.mark.parametrize(
+        ("source", "literals", "place"),
+        [
+            ("when ${a} == b\nthen set x = ${p} / 0 + nope()", {"a": '"long long"', "p": "1"}, (2, 25)),
+            ("when a\nthen set x = ${pattern}.size() + ${n}", {"pattern": '"abc"', "n": '"no number"'}, (2, 32)),
+            ("when b.matches(${p})", {"p": '"("'}, (1, 8)),
+            ("when ${a} && ${b} && ${p}", {"a": "true", "b": "false", "p": "7"}, (1, 22)),
+            ("when ${p}", {"p": '"text"'}, (1, 6)),
+        ],
+    )
+    def test_a_problem_is_where_the_template_has_it(self, source, literals, place):
+        _, problems = check_filled(source, literals)
+        errors = [problem for problem in problems if problem.severity == "error"]
+        assert (errors[0].line, errors[0].column) == place
+        lines = source.split("\n")
+        assert errors[0].end_column is None or errors[0].end_column <= len(lines[place[0] - 1]) + 1
+
+    def test_the_whole_token_of_a_value_is_shown(self):
+        _, (problem,) = check_filled("when ${p}", {"p": '"a text that is longer than its token"'})
+        assert (problem.column, problem.end_column) == (6, 10)
+
+    def test_a_rule_without_problems_is_the_filled_text(self):
+        assert check_filled("when a == ${p}", {"p": '"x"'}) == ('when a == "x"', [])
+
+    def test_a_parameter_without_a_literal_is_refused(self):
+        with pytest.raises(ParameterError):
+            check_filled("when a == ${p}", {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("string", 'a ${p} "b"', 'a ${p} "b"'),
+        ("int", 5, "5"),
+        ("double", 5, "5"),
+        ("double", 0.5, "0.5"),
+        ("bool", False, "false"),
+        ("decimal", "10.10", "10.10"),
+        ("timestamp", "2024-01-01T01:00:00+01:00", "2024-01-01T00:00:00Z"),
+        ("list<string>", ["VIP", "GOLD"], "VIP, GOLD"),
+    ],
+)
+def test_a_value_can_be_told_to_people(kind, value, text):
+    assert value_text(kind, value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("limit", True),
+        ("_x9", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("", False),
+        ("9a", False),
+        ("a-b", False),
+        ("é", False),
+        ("a\n", False),
+    ],
+)
+def test_a_parameter_is_named_by_an_identifier(name, good):
+    assert is_parameter_name(name) is good
+
+
+def test_problems_of_a_template_are_bounded():
+    assert len(check_template("when " + " && ".join("${x}" for _ in range(500)), {})) == 100

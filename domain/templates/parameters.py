@@ -1,0 +1,144 @@
+"""A template's parameters: their declarations, and the values that a row gives them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from domain.language import PARAMETER_TYPES, ParameterError, is_parameter_name, literal_text, value_text
+from domain.language.limits import PARAMETER_NAME_LENGTH_MAX, PARAMETERS_MAX
+from domain.rules.content import DESCRIPTION_LENGTH_MAX, FieldProblem, is_storable
+
+# Of one row's values together, as JSON: they are kept with the rule and told in its event.
+VALUES_BYTES_MAX: Final = 64 * 1024
+_IN_TEXT: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A declared parameter; ``default`` is JSON data of its type, None where a value must be given."""
+
+    name: str
+    type: str
+    default: Any = None
+    description: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the declaration as JSON data; what is absent is left out."""
+        data: dict[str, Any] = {"name": self.name, "type": self.type}
+        if self.default is not None:
+            data["default"] = self.default
+        if self.description:
+            data["description"] = self.description
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """One row's values: with the defaults for what was not given, and as literals of the language.
+
+    Both lack what ``problems`` tell of.
+    """
+
+    values: Mapping[str, Any]
+    literals: Mapping[str, str]
+    problems: Sequence[FieldProblem]
+
+
+def declaration_problems(parameters: Sequence[Parameter]) -> Iterator[FieldProblem]:
+    """Yield what is wrong with declared parameters: number, names, types, defaults and descriptions."""
+    if len(parameters) > PARAMETERS_MAX:
+        yield FieldProblem(
+            "too-many-parameters", "parameters", f"a template cannot have more than {PARAMETERS_MAX} parameters"
+        )
+        return
+    seen: set[str] = set()
+    for index, one in enumerate(parameters):
+        field = f"parameters[{index}]"
+        if not is_parameter_name(one.name):
+            message = f"a parameter's name is an identifier of at most {PARAMETER_NAME_LENGTH_MAX} characters"
+            yield FieldProblem("parameter-name", f"{field}.name", message)
+        elif one.name in seen:
+            yield FieldProblem("duplicate-parameter", f"{field}.name", f"two parameters are named `{one.name}`")
+        seen.add(one.name)
+        if one.type not in PARAMETER_TYPES:
+            message = f"a parameter's type is one of {', '.join(PARAMETER_TYPES)}"
+            yield FieldProblem("parameter-type", f"{field}.type", message)
+        elif one.default is not None:
+            yield from _default_problems(one, field)
+        if len(one.description) > DESCRIPTION_LENGTH_MAX:
+            message = f"a parameter's description cannot exceed {DESCRIPTION_LENGTH_MAX} characters"
+            yield FieldProblem("description-too-long", f"{field}.description", message)
+        elif not is_storable(one.description):
+            message = "a parameter's description cannot hold NUL or lone surrogates"
+            yield FieldProblem("description-not-text", f"{field}.description", message)
+    if _json_bytes([one.default for one in parameters]) > VALUES_BYTES_MAX:
+        yield FieldProblem("defaults-too-large", "parameters", f"defaults are at most {VALUES_BYTES_MAX} bytes of JSON")
+
+
+def _default_problems(parameter: Parameter, field: str) -> Iterator[FieldProblem]:
+    try:
+        literal_text(parameter.name, parameter.type, parameter.default)
+    except ParameterError as error:
+        yield FieldProblem("default-type", f"{field}.default", f"the default of {error.message}")
+
+
+def bind_values(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> Values:
+    """Take a row's values, and defaults for what it leaves out, telling everything that is wrong with them.
+
+    A value of ``null`` is none, and takes the default.
+    """
+    problems: list[FieldProblem] = []
+    values: dict[str, Any] = {}
+    literals: dict[str, str] = {}
+    declared = {one.name: one for one in parameters}
+    if _json_bytes(given) > VALUES_BYTES_MAX:
+        message = f"the values of one row are at most {VALUES_BYTES_MAX} bytes of JSON"
+        return Values({}, {}, [FieldProblem("values-too-large", "parameters", message)])
+    for name in given:
+        if name not in declared:
+            error = ParameterError(name[:PARAMETER_NAME_LENGTH_MAX], "the template has no such parameter")
+            problems.append(_value_problem("unknown-parameter", error))
+    for name, one in declared.items():
+        value = given.get(name)
+        if value is None:
+            value = one.default
+        if value is None:
+            problems.append(_value_problem("missing-parameter", ParameterError(name, "a value is missing")))
+            continue
+        try:
+            literals[name] = literal_text(name, one.type, value)
+        except ParameterError as found:
+            problems.append(_value_problem("parameter-type", found))
+        else:
+            values[name] = value
+    return Values(values, literals, problems)
+
+
+def fill_text(
+    text: str, parameters: Iterable[Parameter], values: Mapping[str, Any]
+) -> tuple[str, Sequence[FieldProblem]]:
+    """Put values into a rule's name, each as people read it, and tell of parameters that are none."""
+    types = {one.name: one.type for one in parameters}
+    unknown = [name for name in _IN_TEXT.findall(text) if name not in types]
+    message = "no parameter `{}` is declared"
+    problems = [
+        FieldProblem("unknown-parameter", "name", message.format(name[:PARAMETER_NAME_LENGTH_MAX])) for name in unknown
+    ]
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        return value_text(types[name], values[name]) if name in types and name in values else found[0]
+
+    return _IN_TEXT.sub(value, text), problems
+
+
+def _value_problem(code: str, error: ParameterError) -> FieldProblem:
+    return FieldProblem(code, f"parameters.{error.parameter}", error.message)
+
+
+def _json_bytes(data: Any) -> int:
+    return len(json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass"))
