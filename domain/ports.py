@@ -310,3 +310,20 @@ class DslCompiler(Protocol):
     async def compile(self, sources: Sequence[str]) -> Sequence[CompiledRule]:
         """Return the rules of texts, in order; raises InvalidRuleError for the first that is none."""
         ...
+
+    async def check_template(
+        self, source: str, types: Mapping[str, str], defaults: Mapping[str, str] | None = None
+    ) -> None:
+        """Return for a text that is a template whose parameters have these types.
+
+        With ``defaults``, literals of all of them, the text filled with these must be a rule too. Raises
+        InvalidRuleError with every problem, at its place in the template.
+        """
+        ...
+
+    async def fill(self, source: str, rows: Sequence[Mapping[str, str]]) -> Sequence[str | Sequence[Problem]]:
+        """Return the rule that a template becomes with each row's literals, in order.
+
+        Where that is no rule: every problem of it, errors and warnings, at its place in the template.
+        """
+        ...

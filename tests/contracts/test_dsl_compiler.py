@@ -11,12 +11,20 @@ from pathlib import Path
 import pytest
 
 from domain.errors import UnavailableError
-from domain.language import FactContext, InvalidRuleError, Problem, check_rule, compile_rule
+from domain.language import (
+    FactContext,
+    InvalidRuleError,
+    Problem,
+    check_filled,
+    check_rule,
+    check_template,
+    compile_rule,
+)
 from domain.ports import DslCompiler
 from tests.fakes.compiler import FakeDslCompiler
 from worker.compiler import process as process_module
 from worker.compiler.child import ADDRESS_SPACE_BYTES_MAX, answer
-from worker.compiler.frames import Check, Compile
+from worker.compiler.frames import Check, CheckTemplate, Compile, Fill
 from worker.compiler.process import CODE_POINTS_MAX, TEXTS_MAX, CompilerProcess
 
 FACT = FactContext("f1", "order.placed")
@@ -79,6 +87,42 @@ async def test_several_who_ask_at_once_each_get_their_own_answer(compiler: DslCo
     texts = [f"when a{number} = 1" for number in range(20)]
     found = await asyncio.gather(*(compiler.problems(text) for text in texts))
     assert found == [check_rule(text) for text in texts]
+
+
+TEMPLATE = "when a == ${p}\nthen set b = ${q}"
+TYPES = {"p": "string", "q": "int"}
+
+
+class TestTemplates:
+    async def test_a_text_that_is_a_template_passes(self, compiler: DslCompiler) -> None:
+        await compiler.check_template(TEMPLATE, TYPES)
+        await compiler.check_template(TEMPLATE, TYPES, {"p": '"x"', "q": "1"})
+        await compiler.check_template(TEMPLATE, {**TYPES, "unused": "int"})
+
+    async def test_a_text_that_is_no_template_is_refused_with_every_problem(self, compiler: DslCompiler) -> None:
+        wrong = 'when a == "${p}" && ${other}\nthen set b = nope(${q})'
+        with pytest.raises(InvalidRuleError) as refused:
+            await compiler.check_template(wrong, TYPES, {"p": '"x"', "q": "1"})
+        assert list(refused.value.problems) == check_template(wrong, TYPES)
+        found = {problem.code for problem in refused.value.problems}
+        assert found == {"quoted-parameter", "unknown-parameter", "unknown-function"}
+
+    async def test_a_template_that_is_no_rule_with_its_defaults_is_refused(self, compiler: DslCompiler) -> None:
+        source = "when a.matches(${p}) then set b = 1"
+        await compiler.check_template(source, {"p": "string"})
+        with pytest.raises(InvalidRuleError) as refused:
+            await compiler.check_template(source, {"p": "string"}, {"p": '"("'})
+        assert list(refused.value.problems) == check_filled(source, {"p": '"("'})[1]
+
+    async def test_each_row_becomes_a_rule_or_its_problems(self, compiler: DslCompiler) -> None:
+        source = "when a.matches(${p}) then set b = 1"
+        rows = [{"p": f'"{number}"'} for number in range(TEXTS_MAX + 5)]
+        rows[2] = {"p": '"("'}
+        found = await compiler.fill(source, rows)
+        assert found[2] == check_filled(source, rows[2])[1]
+        good = [number for number in range(len(rows)) if number != 2]
+        assert [found[number] for number in good] == [f'when a.matches("{number}") then set b = 1' for number in good]
+        assert await compiler.fill(source, []) == []
 
 
 async def test_a_fake_that_is_away_says_so() -> None:
@@ -149,18 +193,42 @@ async def test_a_text_that_kills_the_process_is_refused_and_those_beside_it_are_
         "child.image_of = lambda source: os._exit(9) if 'deadly' in source else image(source)\n"
         "child.main()\n"
     )
-    real = asyncio.create_subprocess_exec
-
-    async def start(program: str, *_: str, **streams: int) -> asyncio.subprocess.Process:
-        return await real(program, str(deadly), env={**os.environ, "PYTHONPATH": os.getcwd()}, **streams)  # noqa: PTH109
-
-    monkeypatch.setattr(process_module.asyncio, "create_subprocess_exec", start)
+    run_script(monkeypatch, deadly)
     rules = await process.compile([GOOD, "a == 1"])
     assert len(rules) == 2
     with pytest.raises(InvalidRuleError) as refused:
         await process.compile([GOOD, "deadly == 1", "a == 1"])
     assert refused.value.problems[0].code == "too-costly"
     assert len(await process.compile([GOOD, "a == 1"])) == 2
+
+
+async def test_a_row_that_kills_the_process_is_refused_and_those_beside_it_are_not(
+    process: CompilerProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text(
+        "import os\n"
+        "from worker.compiler import child\n"
+        "fill = child.check_filled\n"
+        "child.check_filled = lambda source, row: os._exit(9) if 'deadly' in row['p'] else fill(source, row)\n"
+        "child.main()\n"
+    )
+    run_script(monkeypatch, deadly)
+    found = await process.fill("when a == ${p}", [{"p": '"x"'}, {"p": '"deadly"'}, {"p": '"y"'}])
+    assert (found[0], found[2]) == ('when a == "x"', 'when a == "y"')
+    (problem,) = found[1]
+    assert isinstance(problem, Problem)
+    assert problem.code == "too-costly"
+
+
+def run_script(monkeypatch: pytest.MonkeyPatch, script: Path) -> None:
+    """Have a script started in place of the compiler."""
+    real = asyncio.create_subprocess_exec
+
+    async def start(program: str, *_: str, **streams: int) -> asyncio.subprocess.Process:
+        return await real(program, str(script), env={**os.environ, "PYTHONPATH": os.getcwd()}, **streams)  # noqa: PTH109
+
+    monkeypatch.setattr(process_module.asyncio, "create_subprocess_exec", start)
 
 
 async def test_a_cancelled_question_leaves_no_answer_for_the_next(process: CompilerProcess) -> None:
@@ -188,18 +256,20 @@ async def test_the_process_has_a_bound_on_its_memory(process: CompilerProcess) -
 
 
 def test_memory_that_runs_out_is_a_problem_of_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    def starved(_: str) -> list[Problem]:
+    def starved(*_: object) -> list[Problem]:
         raise MemoryError
 
     monkeypatch.setattr("worker.compiler.child.check_rule", starved)
     monkeypatch.setattr("worker.compiler.child.image_of", starved)
-    for request in (Check([GOOD]), Compile([GOOD])):
+    monkeypatch.setattr("worker.compiler.child.check_template", starved)
+    monkeypatch.setattr("worker.compiler.child.check_filled", starved)
+    for request in (Check([GOOD]), Compile([GOOD]), CheckTemplate(GOOD, {}, None), Fill(GOOD, [{}])):
         ((problem,),) = answer(request)  # type: ignore[misc]  # one list of one problem
         assert problem.code == "too-costly"
 
 
 def test_requests_are_bounded_by_number_and_by_length() -> None:
-    chunks = process_module._chunks(["a" * (CODE_POINTS_MAX // 2)] * 3 + ["b"] * (TEXTS_MAX + 1))
+    chunks = process_module._chunks(["a" * (CODE_POINTS_MAX // 2)] * 3 + ["b"] * (TEXTS_MAX + 1), len)
     assert [len(chunk) for chunk in chunks] == [2, TEXTS_MAX, 2]
     assert [source for chunk in chunks for source in chunk] == ["a" * (CODE_POINTS_MAX // 2)] * 3 + ["b"] * (
         TEXTS_MAX + 1

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from domain.errors import UnavailableError
-from domain.language import CompiledRule, InvalidRuleError, Problem, check_rule, compile_rule
+from domain.language import (
+    CompiledRule,
+    InvalidRuleError,
+    Problem,
+    check_filled,
+    check_rule,
+    check_template,
+    compile_rule,
+)
 
 
 class FakeDslCompiler:
@@ -17,7 +25,7 @@ class FakeDslCompiler:
 
     async def check(self, source: str) -> None:
         problems = await self.problems(source)
-        if any(problem.severity == "error" for problem in problems):
+        if _has_errors(problems):
             raise InvalidRuleError(problems)
 
     async def problems(self, source: str) -> Sequence[Problem]:
@@ -30,6 +38,25 @@ class FakeDslCompiler:
         self.compiled += sources
         return rules
 
+    async def check_template(
+        self, source: str, types: Mapping[str, str], defaults: Mapping[str, str] | None = None
+    ) -> None:
+        self._require()
+        problems = check_template(source, types)
+        if not _has_errors(problems) and defaults is not None:
+            problems = check_filled(source, defaults)[1]
+        if _has_errors(problems):
+            raise InvalidRuleError(problems)
+
+    async def fill(self, source: str, rows: Sequence[Mapping[str, str]]) -> Sequence[str | Sequence[Problem]]:
+        self._require()
+        filled = [check_filled(source, row) for row in rows]
+        return [problems if _has_errors(problems) else text for text, problems in filled]
+
     def _require(self) -> None:
         if self.is_away:
             raise UnavailableError("compiler", "the compiler is away")
+
+
+def _has_errors(problems: Sequence[Problem]) -> bool:
+    return any(problem.severity == "error" for problem in problems)

@@ -12,13 +12,28 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from typing import IO, Final
+from functools import partial
+from typing import IO, Final, TypeVar
 
-from domain.language import InvalidRuleError, Problem, RuleImage, check_rule, image_of
-from worker.compiler.frames import FRAME_BYTES_MAX, LENGTH_BYTES, Check, Reply, Request, decode_request, encode
+from domain.language import InvalidRuleError, Problem, check_filled, check_rule, check_template, image_of
+from worker.compiler.frames import (
+    FRAME_BYTES_MAX,
+    LENGTH_BYTES,
+    Answer,
+    Check,
+    CheckTemplate,
+    Compile,
+    Fill,
+    Reply,
+    Request,
+    decode_request,
+    encode,
+)
 
 ADDRESS_SPACE_BYTES_MAX: Final = 1024 * 1024 * 1024
 NICENESS: Final = 5
+
+_Asked = TypeVar("_Asked")
 
 
 def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
@@ -36,25 +51,45 @@ def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
 
 
 def answer(request: Request) -> Reply:
-    """Check or compile each text of a request."""
-    work = _checked if isinstance(request, Check) else _compiled
-    return [_within_memory(work, source) for source in request.sources]
+    """Do what is asked with each text of a request."""
+    match request:
+        case Check(sources):
+            return [_within_memory(check_rule, source) for source in sources]
+        case Compile(sources):
+            return [_within_memory(_compiled, source) for source in sources]
+        case CheckTemplate():
+            return [_within_memory(_checked_template, request)]
+        case Fill(source, rows):
+            return [_within_memory(partial(_filled, source), row) for row in rows]
 
 
-def _checked(source: str) -> RuleImage | list[Problem]:
-    return check_rule(source)
-
-
-def _compiled(source: str) -> RuleImage | list[Problem]:
+def _compiled(source: str) -> Answer:
     try:
         return image_of(source)
     except InvalidRuleError as error:
         return list(error.problems)
 
 
-def _within_memory(work: Callable[[str], RuleImage | list[Problem]], source: str) -> RuleImage | list[Problem]:
+def _checked_template(request: CheckTemplate) -> Answer:
+    problems = check_template(request.source, request.types)
+    if request.defaults is None or _has_errors(problems):
+        return problems
+    filled = check_filled(request.source, request.defaults)[1]
+    return filled if _has_errors(filled) else problems
+
+
+def _filled(source: str, literals: dict[str, str]) -> Answer:
+    text, problems = check_filled(source, literals)
+    return problems if _has_errors(problems) else text
+
+
+def _has_errors(problems: list[Problem]) -> bool:
+    return any(problem.severity == "error" for problem in problems)
+
+
+def _within_memory(work: Callable[[_Asked], Answer], asked: _Asked) -> Answer:
     try:
-        return work(source)
+        return work(asked)
     except MemoryError:
         return [too_costly()]
 

@@ -17,16 +17,64 @@ class Check(msgspec.Struct, frozen=True, tag="check", array_like=True):
 
     sources: list[str]
 
+    def alone(self) -> list[Check]:
+        """Return a request for each text."""
+        return [Check([source]) for source in self.sources]
+
+    @property
+    def code_points(self) -> int:
+        return sum(map(len, self.sources))
+
 
 class Compile(msgspec.Struct, frozen=True, tag="compile", array_like=True):
     """Compile each text that is a rule."""
 
     sources: list[str]
 
+    def alone(self) -> list[Compile]:
+        """Return a request for each text."""
+        return [Compile([source]) for source in self.sources]
 
-Request = Check | Compile
-# For each text: the compiled rule, or its problems (all a check gives; none for a text without any).
-Reply = list[RuleImage | list[Problem]]
+    @property
+    def code_points(self) -> int:
+        return sum(map(len, self.sources))
+
+
+class CheckTemplate(msgspec.Struct, frozen=True, tag="check-template", array_like=True):
+    """Find the problems of a template whose parameters have types; filled with ``defaults``, where there are any."""
+
+    source: str
+    types: dict[str, str]
+    defaults: dict[str, str] | None
+
+    def alone(self) -> list[CheckTemplate]:
+        """Return the request, which is for one text."""
+        return [self]
+
+    @property
+    def code_points(self) -> int:
+        return len(self.source)
+
+
+class Fill(msgspec.Struct, frozen=True, tag="fill", array_like=True):
+    """Fill a template with each row's literals, and find the problems of the rule that it becomes."""
+
+    source: str
+    rows: list[dict[str, str]]
+
+    def alone(self) -> list[Fill]:
+        """Return a request for each row."""
+        return [Fill(self.source, [row]) for row in self.rows]
+
+    @property
+    def code_points(self) -> int:
+        return len(self.source)
+
+
+Request = Check | Compile | CheckTemplate | Fill
+# For each text: the compiled rule, the filled text, or its problems (all a check gives; none for a text without any).
+Answer = RuleImage | str | list[Problem]
+Reply = list[Answer]
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _REQUESTS: Final = msgspec.msgpack.Decoder(Request)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -14,7 +14,18 @@ import structlog
 from domain.errors import UnavailableError
 from domain.language import CompiledRule, InvalidRuleError, Problem, RuleImage, load_image
 from worker.compiler.child import too_costly
-from worker.compiler.frames import LENGTH_BYTES, Check, Compile, Reply, Request, decode_reply, encode
+from worker.compiler.frames import (
+    LENGTH_BYTES,
+    Answer,
+    Check,
+    CheckTemplate,
+    Compile,
+    Fill,
+    Reply,
+    Request,
+    decode_reply,
+    encode,
+)
 
 # What a rule within the language's limits takes is a tenth of this, on a machine with nothing else to do.
 TIMEOUT_S: Final = 10.0
@@ -23,6 +34,7 @@ CODE_POINTS_MAX: Final = 200_000
 _STOP_TIMEOUT_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)
+_Item = TypeVar("_Item")
 
 
 class CompilerDiedError(Exception):
@@ -83,23 +95,42 @@ class CompilerProcess:
     async def compile(self, sources: Sequence[str]) -> Sequence[CompiledRule]:
         """Return the rules of texts, in order; raises InvalidRuleError for the first that is none."""
         rules: list[CompiledRule] = []
-        for chunk in _chunks(sources):
+        for chunk in _chunks(sources, len):
             images = await self._answers(Compile(chunk))
             rules += await asyncio.to_thread(_load_all, chunk, images)
         return rules
+
+    async def check_template(
+        self, source: str, types: Mapping[str, str], defaults: Mapping[str, str] | None = None
+    ) -> None:
+        """Return for a text that is a template; raises InvalidRuleError with every problem otherwise."""
+        request = CheckTemplate(source, dict(types), None if defaults is None else dict(defaults))
+        (found,) = await self._answers(request)
+        if isinstance(found, list) and any(problem.severity == "error" for problem in found):
+            raise InvalidRuleError(found)
+
+    async def fill(self, source: str, rows: Sequence[Mapping[str, str]]) -> Sequence[str | Sequence[Problem]]:
+        """Return the rule that a template becomes with each row's literals, or the problems of one that is no rule."""
+        found: list[str | Sequence[Problem]] = []
+        for chunk in _chunks(rows, lambda row: len(source) + sum(map(len, row.values()))):
+            for answer in await self._answers(Fill(source, [dict(row) for row in chunk])):
+                assert not isinstance(answer, RuleImage)
+                found.append(answer)
+        return found
 
     async def _answers(self, request: Request) -> Reply:
         async with self._turn:
             try:
                 return await self._ask(request)
             except CompilerDiedError as error:
-                if len(request.sources) > 1:  # one of them is to blame: each is tried alone
-                    return [await self._alone(type(request)([source])) for source in request.sources]
+                alone = request.alone()
+                if len(alone) > 1:  # one of them is to blame: each is tried alone
+                    return [await self._alone(one) for one in alone]
                 if error.is_late:
                     return [_refused(error, request)]
                 return [await self._alone(request)]
 
-    async def _alone(self, request: Request) -> RuleImage | list[Problem]:
+    async def _alone(self, request: Request) -> Answer:
         try:
             return (await self._ask(request))[0]
         except CompilerDiedError as error:
@@ -146,7 +177,7 @@ class CompilerProcess:
 
 
 def _refused(error: CompilerDiedError, request: Request) -> list[Problem]:
-    _log.warning("compiler_died", reason=str(error), code_points=len(request.sources[0]))
+    _log.warning("compiler_died", reason=str(error), code_points=request.code_points)
     return [too_costly()]
 
 
@@ -156,16 +187,17 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-def _chunks(sources: Sequence[str]) -> list[list[str]]:
-    """Split texts so that one request takes no longer than its time-out allows for."""
-    chunks: list[list[str]] = []
+def _chunks(items: Sequence[_Item], code_points: Callable[[_Item], int]) -> list[list[_Item]]:
+    """Split what is to be done so that one request takes no longer than its time-out allows for."""
+    chunks: list[list[_Item]] = []
     size = CODE_POINTS_MAX
-    for source in sources:
-        if size + len(source) > CODE_POINTS_MAX or len(chunks[-1]) >= TEXTS_MAX:
+    for item in items:
+        length = code_points(item)
+        if size + length > CODE_POINTS_MAX or len(chunks[-1]) >= TEXTS_MAX:
             chunks.append([])
             size = 0
-        chunks[-1].append(source)
-        size += len(source)
+        chunks[-1].append(item)
+        size += length
     return chunks
 
 
@@ -174,5 +206,6 @@ def _load_all(sources: Sequence[str], images: Reply) -> list[CompiledRule]:
     for source, image in zip(sources, images, strict=True):
         if isinstance(image, list):
             raise InvalidRuleError(image)
+        assert isinstance(image, RuleImage)
         rules.append(load_image(source, image))
     return rules
