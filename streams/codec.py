@@ -38,6 +38,8 @@ def decode_request(data: bytes, payload_type: type[_Payload], depth_max: int = D
     try:
         return msgspec.json.decode(data or b"{}", type=payload_type)
     except msgspec.ValidationError as error:
+        if not _is_json(data):  # what is no JSON has no fields that could be wrong
+            raise InvalidRequestError("the payload is not JSON") from None
         raise _problem(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidRequestError("the payload is not JSON") from None
@@ -66,6 +68,14 @@ def is_too_deep(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
         elif token in (b"}", b"]"):
             depth -= 1
     return False
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _problem(text: str) -> Exception:
