@@ -107,6 +107,37 @@ class ExplainDecision(QueryPayload, frozen=True, kw_only=True):
     page_offset: int = 0
 
 
+class SimulateRules(QueryPayload, frozen=True, kw_only=True):
+    """What rules would decide: of facts that are given, with nothing published and nothing stored.
+
+    The rules are those of ``rule_ids`` in their latest versions, or one of the text ``dsl_content``, with a ``name``
+    and a ``priority`` of its own (default: ``candidate``, MEDIUM) and version 0. They are tried alone or,
+    ``with_active``, together with the rules that decide now, in the place of their own active versions: a text stands
+    for the active rule that holds its name, whose priority, unless another is given, and dates it takes over. What
+    activation would refuse for the sake of other rules is refused here too.
+
+    A fact is an object whose keys are only ``id``, ``type``, ``time`` and ``data``, with ``data`` an object, or any
+    other object, of the type ``fact_type``; at most 100 facts of 512 KiB together. Without a time ``fact.time`` is
+    missing and the rules' dates are not looked at.
+
+    The result has ``items`` (``SimulationBody``), one for each fact of the page, ``total`` and, where there is more,
+    ``nextOffset``.
+    """
+
+    # A fact is one of the payload's fields, and told by its own error when it is too deep.
+    depth_max: ClassVar[int] = 2 * DEPTH_MAX
+
+    facts: list[JsonObject]
+    dsl_content: str | None = None
+    name: str | None = None
+    priority: Priority | None = None
+    rule_ids: list[str] | None = None
+    fact_type: str | None = None
+    with_active: bool = False
+    page_size: int = 50
+    page_offset: int = 0
+
+
 PAYLOADS: Final[dict[str, type[QueryPayload]]] = {
     "get": GetRule,
     "list": ListRules,
@@ -117,6 +148,7 @@ PAYLOADS: Final[dict[str, type[QueryPayload]]] = {
     "command": GetCommand,
     "decision": GetDecision,
     "explain": ExplainDecision,
+    "simulate": SimulateRules,
 }
 
 

@@ -632,6 +632,38 @@ def rule_ended(world: World, name: str, status: str) -> dict[str, Any]:
     return dict(item)
 
 
+@when("the rule is tried beside the active rules on the order:")
+def rule_is_tried(world: World, docstring: str) -> None:
+    fact = {"type": "order.placed", "data": json.loads(docstring)}
+    tried(world, {"ruleIds": [world.rule["ruleId"]], "facts": [fact], "withActive": True})
+
+
+@when("the DSL is tried on a gold customer's order:")
+def dsl_is_tried(world: World, docstring: str) -> None:
+    fact = {"type": "order.placed", "data": CUSTOMERS["gold"]}
+    tried(world, {"dslContent": docstring, "facts": [fact], "withActive": True})
+
+
+def tried(world: World, payload: dict[str, Any]) -> None:
+    """Ask what rules would decide of one fact; its trace is then the answer's items."""
+    world.remember()
+    world.answer = world.run(world.bus.query("viewer", "simulate", payload))
+    if world.answer["status"] == "ok":
+        (item,) = world.answer["result"]["items"]
+        world.decision = item["decision"]
+        world.answer["result"]["items"] = item["trace"]
+
+
+@then("it would decide the output:")
+def would_decide(world: World, docstring: str) -> None:
+    assert world.decision["output"] == json.loads(docstring)
+
+
+@then(parsers.parse("the query is refused with {code}"))
+def query_is_refused(world: World, code: str) -> None:
+    assert world.answer["error"]["code"] == code, world.answer
+
+
 @then("its condition is shown as:")
 def condition_shown(world: World, docstring: str) -> None:
     (item,) = world.answer["result"]["items"]

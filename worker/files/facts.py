@@ -20,7 +20,7 @@ from domain.language import parse_timestamp
 from streams.facts.intake import FACT_BYTES_MAX, DeadReason, Refused, decode_object
 from worker.files.lines import UnreadableError, count_lines, line_batches
 
-__all__ = ["CE_SOURCE", "FactProblem", "FileFact", "count_lines", "read_fact_batches", "read_facts"]
+__all__ = ["CE_SOURCE", "FactProblem", "FileFact", "count_lines", "read_fact", "read_fact_batches", "read_facts"]
 
 # The CloudEvents source of facts whose envelope has an id: with it, the id is the fact's identity wherever it was read.
 CE_SOURCE: Final = "file"
@@ -88,7 +88,7 @@ def read_fact_batches(path: Path, fact_type: str | None = None) -> Iterator[list
     try:
         for lines in line_batches(path, FACT_BYTES_MAX + ENVELOPE_ROOM_BYTES):
             yield [
-                _read(number, text, fact_type)
+                read_fact(number, text, fact_type)
                 for number, text in lines
                 if text is None or (text and not text.isspace())
             ]
@@ -97,7 +97,8 @@ def read_fact_batches(path: Path, fact_type: str | None = None) -> Iterator[list
         yield [FactProblem(line + 1, UNREADABLE, f"the file {error.message}")]
 
 
-def _read(line: int, text: bytes | None, fact_type: str | None) -> FileFact | FactProblem:
+def read_fact(line: int, text: bytes | None, fact_type: str | None) -> FileFact | FactProblem:
+    """Read one line's JSON text; None stands for a line that is too long."""
     if text is None:
         return FactProblem(line, DeadReason.FACT_TOO_LARGE, f"a fact is at most {FACT_BYTES_MAX} bytes")
     try:

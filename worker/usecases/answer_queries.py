@@ -1,4 +1,7 @@
-"""The queries: get, list, versions, history, ruleset, validate, command, decision, explain. They change nothing."""
+"""The queries: get, list, versions, history, ruleset, validate, command, decision, explain, simulate.
+
+They change nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from domain.errors import (
 )
 from domain.identifiers import Actor, CommandId, RuleId, parse_decision_id
 from domain.ports import DecisionStore, DslCompiler, RuleCriteria, StoredDecision, Transactions
+from domain.roles import RolePolicy
 from streams.codec import decode_request
 from streams.messages.commands import ErrorBody
 from streams.messages.events import history_entry
@@ -32,6 +36,7 @@ from streams.messages.queries import (
     ListVersions,
     QueryAnswer,
     QueryPayload,
+    SimulateRules,
     ValidateDsl,
     rule_summary,
     rule_view,
@@ -39,6 +44,7 @@ from streams.messages.queries import (
 )
 from worker.usecases.explain_decisions import DecisionExplainer
 from worker.usecases.paging import filled_page, require_page
+from worker.usecases.simulate_rules import RuleSimulator
 
 _ENCODER: Final = msgspec.json.Encoder()
 _log = structlog.get_logger(__name__)
@@ -53,11 +59,15 @@ class QueryResponder:
         decisions: DecisionStore,
         compiler: DslCompiler,
         explainer: DecisionExplainer,
+        simulator: RuleSimulator,
+        policy: RolePolicy,
     ) -> None:
         self._transactions = transactions
         self._decisions = decisions
         self._compiler = compiler
         self._explainer = explainer
+        self._simulator = simulator
+        self._policy = policy
         self._answers: dict[type[QueryPayload], Callable[[Actor, Any], Awaitable[Any]]] = {
             GetRule: self._get_rule,
             ListRules: self._list_rules,
@@ -68,6 +78,7 @@ class QueryResponder:
             GetCommand: self._get_command,
             GetDecision: self._get_decision,
             ExplainDecision: self._explain,
+            SimulateRules: self._simulate,
         }
 
     async def handle(self, actor: Actor, verb: str, payload: bytes) -> bytes:
@@ -75,6 +86,7 @@ class QueryResponder:
             payload_type = PAYLOADS.get(verb)
             if payload_type is None:
                 raise NotFoundError(f"no such query: {verb[:64]}", verb=verb[:64])  # noqa: TRY301
+            self._policy.require(actor, verb)
             result = await self._answers[payload_type](
                 actor, decode_request(payload, payload_type, payload_type.depth_max)
             )
@@ -183,6 +195,9 @@ class QueryResponder:
 
     async def _explain(self, _: Actor, query: ExplainDecision) -> Any:
         return await self._explainer.explain(query)
+
+    async def _simulate(self, _: Actor, query: SimulateRules) -> Any:
+        return await self._simulator.simulate(query)
 
 
 def _error(code: ErrorCode, message: str, details: dict[str, Any]) -> bytes:

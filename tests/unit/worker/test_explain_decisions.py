@@ -27,6 +27,7 @@ from tests.fakes.transactions import FakeTransactions
 from worker.usecases.answer_queries import QueryResponder
 from worker.usecases.explain_decisions import PAGE_SECONDS_MAX, RULESETS_MAX, DecisionExplainer
 from worker.usecases.paging import PAGE_BYTES_MAX
+from worker.usecases.simulate_rules import RuleSimulator
 
 VIEWER = Actor("viewer")
 
@@ -49,7 +50,13 @@ class Ground:
             self.compiler,
             now=lambda: next(self.seconds),
         )
-        self.responder = QueryResponder(self.transactions, self.decisions, self.compiler, self.explainer)
+        self.responder = QueryResponder(
+            self.transactions,
+            self.decisions,
+            self.compiler,
+            self.explainer,
+            RuleSimulator(self.transactions, self.rulesets, self.compiler),
+        )
 
     async def activate(self, name: str, dsl: str, priority: Priority = Priority.MEDIUM) -> RuleId:
         """Let a new rule decide."""

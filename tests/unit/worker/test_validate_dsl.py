@@ -15,6 +15,7 @@ from tests.fakes.rulesets import CompilingRulesets
 from tests.fakes.transactions import FakeTransactions
 from worker.usecases.answer_queries import QueryResponder
 from worker.usecases.explain_decisions import DecisionExplainer
+from worker.usecases.simulate_rules import RuleSimulator
 
 
 @pytest.fixture
@@ -25,7 +26,9 @@ def compiler() -> FakeDslCompiler:
 async def ask(compiler: FakeDslCompiler, dsl: str) -> dict[str, Any]:
     transactions, decisions = FakeTransactions(), FakeDecisions()
     explainer = DecisionExplainer(transactions, decisions, FakeFacts(), CompilingRulesets(), compiler)
-    responder = QueryResponder(transactions, decisions, compiler, explainer)
+    responder = QueryResponder(
+        transactions, decisions, compiler, explainer, RuleSimulator(transactions, CompilingRulesets(), compiler)
+    )
     answer: dict[str, Any] = json.loads(
         await responder.handle(Actor("viewer"), "validate", json.dumps({"dslContent": dsl}).encode())
     )
