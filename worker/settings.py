@@ -6,6 +6,7 @@ printed or logged whole.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from enum import StrEnum
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, SecretStr
 from pydantic import ValidationError as PydanticError
 from pydantic_settings import (
     BaseSettings,
@@ -24,6 +25,7 @@ from pydantic_settings import (
 )
 
 from domain.errors import ValidationError
+from domain.roles import RolePolicy
 from streams.topology import TopologySettings
 
 # What the command line reads from the environment beside the settings.
@@ -51,6 +53,28 @@ class Role(StrEnum):
 
 def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _role_policy(value: object) -> RolePolicy:
+    """Read who has which roles, of JSON (environment) or a table (file); raises ValueError with every problem."""
+    if isinstance(value, RolePolicy):
+        return value
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, object_pairs_hook=_distinct)
+        except (json.JSONDecodeError, RecursionError):
+            raise ValueError('must be JSON, such as {"alice": ["author"], "*": ["viewer"]}') from None
+    try:
+        return RolePolicy.of(value)
+    except ValidationError as error:
+        raise ValueError("; ".join(error.details["problems"])) from None
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("names an actor twice")
+    return found
 
 
 def _url_of(*schemes: str) -> AfterValidator:
@@ -88,6 +112,7 @@ class Settings(BaseSettings):
     redis_url: RedisUrl = SecretStr("redis://127.0.0.1:6379/0")
 
     roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(_listed)] = frozenset(Role)
+    role_policy: Annotated[InstanceOf[RolePolicy], NoDecode, BeforeValidator(_role_policy)] = RolePolicy()
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     log_format: Literal["json", "console"] = "json"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from domain.identifiers import Actor
+from domain.roles import Role as ActorRole
 from worker.settings import Role, SettingsError, load_settings
 
 DAY_S = 24 * 3600
@@ -148,3 +150,47 @@ def test_what_kubernetes_says_of_a_service_of_this_name_is_no_setting(monkeypatc
     monkeypatch.setenv("RULESTREAM_SERVICES", "x")
     with pytest.raises(SettingsError, match="RULESTREAM_SERVICES: no such setting"):
         load_settings()
+
+
+def test_who_has_which_roles_comes_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load_settings().role_policy.is_enforced
+    monkeypatch.setenv("RULESTREAM_ROLE_POLICY", '{"ann": ["author"], "*": ["viewer"]}')
+    policy = load_settings().role_policy
+    assert policy.is_enforced
+    assert policy.roles_of(Actor("ann")) == {ActorRole.AUTHOR, ActorRole.VIEWER}
+    assert policy.roles_of(Actor("bob")) == {ActorRole.VIEWER}
+
+
+def test_who_has_which_roles_comes_from_a_table_of_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "rulestream.toml"
+    file.write_text('[role_policy]\nann = ["author"]\n"*" = ["viewer"]\n')
+    monkeypatch.setenv("RULESTREAM_CONFIG", str(file))
+    from_file = load_settings().role_policy
+    monkeypatch.setenv("RULESTREAM_ROLE_POLICY", '{"*": ["viewer"], "ann": ["author"]}')
+    assert load_settings().role_policy.digest == from_file.digest
+    monkeypatch.setenv("RULESTREAM_ROLE_POLICY", '{"bob": ["admin"]}')
+    assert load_settings().role_policy.roles_of(Actor("ann")) == frozenset(), "nothing of the file is mixed in"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("", "must be JSON"),
+        ("ann=author", "must be JSON"),
+        ("[" * 100_000, "must be JSON"),
+        ("null", "must be an object"),
+        ("{}", "names no actor"),
+        ('{"ann": ["author"], "ann": ["admin"]}', "names an actor twice"),
+        ('{"a.b": ["author"], "ann": ["king"]}', "'a.b' is no actor"),
+        ('{"a.b": ["author"], "ann": ["king"]}', "'ann' must have a list of roles"),
+    ],
+)
+def test_a_role_policy_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch, value: str, said: str) -> None:
+    monkeypatch.setenv("RULESTREAM_ROLE_POLICY", value)
+    monkeypatch.setenv("RULESTREAM_HTTP_PORT", "eighty")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    lines = [line.strip() for line in refused.value.message.splitlines()[1:]]
+    assert [line.split(":")[0] for line in lines] == ["RULESTREAM_ROLE_POLICY", "RULESTREAM_HTTP_PORT"]
+    assert said in lines[0]
+    assert "king" not in refused.value.message
