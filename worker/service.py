@@ -130,7 +130,12 @@ class Worker:
             "postgres": "up" if postgres_up else "down",
             "redis": "up" if redis_up else "degraded",
         }
-        details: dict[str, object] = {"version": version("rulestream"), "roles": sorted(self._settings.roles)}
+        policy = self._settings.role_policy
+        details: dict[str, object] = {
+            "version": version("rulestream"),
+            "roles": sorted(self._settings.roles),
+            "policy": {"digest": policy.digest, "enforced": policy.is_enforced},
+        }
         if self._rulesets is not None and is_loaded:
             ruleset = self._rulesets.current
             details["ruleset"] = {
@@ -145,6 +150,10 @@ class Worker:
         settings = self._settings
         resources = self._resources
         resources.callback(self._telemetry.shutdown)
+        if settings.role_policy.is_enforced:
+            _log.info("role_policy", digest=settings.role_policy.digest)
+        else:
+            _log.warning("roles_not_enforced", meaning="every actor may send everything; set RULESTREAM_ROLE_POLICY")
         self._pool = pool = await open_pool(
             settings.postgres_dsn.get_secret_value(),
             size_max=settings.postgres_pool_max,
@@ -189,7 +198,7 @@ class Worker:
             if relay is not None:
                 relay.hint()
 
-        commands = CommandDecider(transactions, clock, Tools(compiler, rulesets), on_change)
+        commands = CommandDecider(transactions, clock, Tools(compiler, rulesets), on_change, settings.role_policy)
         explainer = DecisionExplainer(
             transactions,
             decisions,
@@ -209,7 +218,7 @@ class Worker:
                 serve_queries=Role.QUERIES in settings.roles,
             ),
             commands,
-            QueryResponder(transactions, decisions, compiler, explainer, simulator),
+            QueryResponder(transactions, decisions, compiler, explainer, simulator, settings.role_policy),
             _CommandGrave(publisher, data),
             rulesets.hint,
             lambda: self._on_closed("control"),

@@ -20,6 +20,7 @@ from domain.errors import (
 )
 from domain.identifiers import Actor, CommandId, RuleId, parse_decision_id
 from domain.ports import DecisionStore, DslCompiler, RuleCriteria, StoredDecision, Transactions
+from domain.roles import RolePolicy
 from streams.codec import decode_request
 from streams.messages.commands import ErrorBody
 from streams.messages.events import history_entry
@@ -59,12 +60,14 @@ class QueryResponder:
         compiler: DslCompiler,
         explainer: DecisionExplainer,
         simulator: RuleSimulator,
+        policy: RolePolicy,
     ) -> None:
         self._transactions = transactions
         self._decisions = decisions
         self._compiler = compiler
         self._explainer = explainer
         self._simulator = simulator
+        self._policy = policy
         self._answers: dict[type[QueryPayload], Callable[[Actor, Any], Awaitable[Any]]] = {
             GetRule: self._get_rule,
             ListRules: self._list_rules,
@@ -83,6 +86,7 @@ class QueryResponder:
             payload_type = PAYLOADS.get(verb)
             if payload_type is None:
                 raise NotFoundError(f"no such query: {verb[:64]}", verb=verb[:64])  # noqa: TRY301
+            self._policy.require(actor, verb)
             result = await self._answers[payload_type](
                 actor, decode_request(payload, payload_type, payload_type.depth_max)
             )

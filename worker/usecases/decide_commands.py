@@ -11,6 +11,7 @@ import structlog
 from domain.errors import ConflictError, ErrorCode, NotFoundError, RulestreamError, UnavailableError
 from domain.identifiers import Actor, CommandId, event_id_for_command
 from domain.ports import Clock, LoggedCommand, RecordedEvent, Transaction, Transactions
+from domain.roles import RolePolicy
 from domain.rules.rule import Rule
 from streams.codec import decode_request, payload_digest
 from streams.messages.commands import PAYLOADS, CommandAnswer, ErrorBody
@@ -35,11 +36,13 @@ class CommandDecider:
         clock: Clock,
         tools: Tools,
         on_change: Callable[[], None],
+        policy: RolePolicy,
     ) -> None:
         self._transactions = transactions
         self._clock = clock
         self._tools = tools
         self._on_change = on_change
+        self._policy = policy
 
     async def handle(self, actor: Actor, command_id: CommandId, verb: str, payload: bytes) -> bytes:
         digest = payload_digest(verb, payload)
@@ -86,6 +89,7 @@ class CommandDecider:
         payload_type = PAYLOADS.get(verb)
         if payload_type is None:
             raise NotFoundError(f"no such command: {verb[:64]}", verb=verb[:64])
+        self._policy.require(request.actor, verb)  # before anything else is looked at, so that nothing is told
         command = decode_request(payload, payload_type)
         rule = await USE_CASES[payload_type](tx, command, request, self._tools)
         for index, event in enumerate(rule.pull_events()):

@@ -13,6 +13,7 @@ import pytest
 from domain.decisions.engine import decide
 from domain.errors import MissingParameterError, NotFoundError, RulestreamError, UnavailableError, ValidationError
 from domain.identifiers import Actor, RuleId
+from domain.roles import RolePolicy
 from domain.rules.content import Priority, RuleContent
 from domain.rules.rule import Rule
 from streams.facts.intake import FACT_BYTES_MAX
@@ -56,6 +57,7 @@ class Ground:
             self.compiler,
             self.explainer,
             RuleSimulator(self.transactions, self.rulesets, self.compiler),
+            RolePolicy(),
         )
 
     async def activate(self, name: str, dsl: str, priority: Priority = Priority.MEDIUM) -> RuleId:

@@ -14,6 +14,7 @@ from domain.decisions.engine import decide
 from domain.decisions.ruleset import Ruleset
 from domain.identifiers import Actor, RuleId
 from domain.language import parse_timestamp
+from domain.roles import RolePolicy
 from domain.rules.content import Priority, RuleContent
 from domain.rules.rule import Rule
 from streams.messages.queries import PAYLOADS
@@ -50,6 +51,7 @@ class Ground:
             RuleSimulator(
                 self.transactions, rulesets, self.compiler, fact_bytes_max=1000, now=lambda: next(self.seconds)
             ),
+            RolePolicy(),
         )
 
     async def write(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from domain.identifiers import Actor
+from domain.roles import RolePolicy
 from tests.fakes.compiler import FakeDslCompiler
 from tests.fakes.decisions import FakeDecisions
 from tests.fakes.facts import FakeFacts
@@ -26,9 +27,8 @@ def compiler() -> FakeDslCompiler:
 async def ask(compiler: FakeDslCompiler, dsl: str) -> dict[str, Any]:
     transactions, decisions = FakeTransactions(), FakeDecisions()
     explainer = DecisionExplainer(transactions, decisions, FakeFacts(), CompilingRulesets(), compiler)
-    responder = QueryResponder(
-        transactions, decisions, compiler, explainer, RuleSimulator(transactions, CompilingRulesets(), compiler)
-    )
+    simulator = RuleSimulator(transactions, CompilingRulesets(), compiler)
+    responder = QueryResponder(transactions, decisions, compiler, explainer, simulator, RolePolicy())
     answer: dict[str, Any] = json.loads(
         await responder.handle(Actor("viewer"), "validate", json.dumps({"dslContent": dsl}).encode())
     )
