@@ -51,6 +51,11 @@ def a_worker_on_forgetful_streams(world: World) -> None:
     world.start_worker(**FORGETFUL)
 
 
+@given("a worker runs under the role policy:")
+def a_worker_under_a_policy(world: World, docstring: str) -> None:
+    world.start_worker(role_policy=json.loads(docstring))
+
+
 @given("the streams are declared and no worker runs")
 def streams_without_a_worker(world: World) -> None:
     client = world.bus.client
@@ -270,6 +275,17 @@ def sends_with(world: World, actor: str, verb: str, field: str, value: str) -> N
     world.command(actor, verb, {**full_payload(world, verb), field: json.loads(value)})
 
 
+@when(parsers.parse("{actor} tries the command {verb}"))
+def tries(world: World, actor: str, verb: str) -> None:
+    world.command(actor, verb, full_payload(world, verb))
+
+
+@given(parsers.parse("{actor} is refused with {code} for the command {verb}"))
+def is_refused(world: World, actor: str, code: str, verb: str) -> None:
+    tries(world, actor, verb)
+    answer_is_an_error(world, code)
+
+
 @when(parsers.parse("{actor} sends the command {verb} for an unknown rule"))
 def sends_for_unknown(world: World, actor: str, verb: str) -> None:
     world.command(actor, verb, {**full_payload(world, verb), "ruleId": str(uuid.uuid4())})
@@ -434,6 +450,12 @@ def problems_of_fields(world: World, fields: str) -> None:
 @then(parsers.parse("its details name the field {field}"))
 def details_name_the_field(world: World, field: str) -> None:
     assert world.answer["error"]["details"]["field"] == field
+
+
+@then(parsers.parse("its details name the actor {actor}, the verb {verb} and the role {role}"))
+def details_name_the_role(world: World, actor: str, verb: str, role: str) -> None:
+    details = world.answer["error"]["details"]
+    assert details == {"actor": actor, "verb": verb, "neededRoles": sorted(["admin", role])}
 
 
 @then("the answer is the first one")
@@ -657,6 +679,11 @@ def tried(world: World, payload: dict[str, Any]) -> None:
 @then("it would decide the output:")
 def would_decide(world: World, docstring: str) -> None:
     assert world.decision["output"] == json.loads(docstring)
+
+
+@then("the query is answered")
+def query_is_answered(world: World) -> None:
+    assert world.answer["status"] == "ok", world.answer
 
 
 @then(parsers.parse("the query is refused with {code}"))
