@@ -52,6 +52,8 @@ class Role(StrEnum):
 
 
 def _listed(value: object) -> object:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        raise ValueError("is what this worker does; who may send what is RULESTREAM_ROLE_POLICY")
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 

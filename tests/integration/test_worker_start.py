@@ -14,8 +14,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from domain.errors import UnavailableError
+from domain.roles import RolePolicy
 from tests.behaviour.bus import connected, eventually
 from tests.servers.fixtures import Servers
 from tests.servers.operations import run_apart, with_database
@@ -129,6 +131,30 @@ async def test_a_busy_health_port_is_left_for_another_one(nats_url: str, databas
         async with running_worker(settings) as worker:
             assert worker.health_port != port
             assert await get(worker, "/livez") == (200, b"ok\n")
+
+
+async def test_a_start_tells_the_role_policys_digest_as_readyz_does(
+    nats_url: str, database: str, redis_url: str
+) -> None:
+    """So that workers with different policies are seen."""
+    policy = {"ann": ["author"], "bob": ["approver"]}
+    addresses = {"nats_url": nats_url, "postgres_dsn": database, "redis_url": redis_url}
+    settings = load_settings(**addresses, http_port=0, role_policy=policy)
+    with capture_logs() as logs:
+        async with running_worker(settings) as worker:
+            ready = json.loads((await get(worker, "/readyz"))[1])
+    assert ready["policy"] == {"digest": RolePolicy.of(policy).digest, "enforced": True}
+    assert [line["digest"] for line in logs if line["event"] == "role_policy"] == [ready["policy"]["digest"]]
+    assert not [line for line in logs if line["event"] == "roles_not_enforced"]
+
+
+async def test_a_start_without_a_role_policy_warns_once(nats_url: str, database: str, redis_url: str) -> None:
+    settings = load_settings(nats_url=nats_url, postgres_dsn=database, redis_url=redis_url, http_port=0)
+    with capture_logs() as logs:
+        async with running_worker(settings) as worker:
+            ready = json.loads((await get(worker, "/readyz"))[1])
+    assert ready["policy"] == {"digest": None, "enforced": False}
+    assert [line["log_level"] for line in logs if line["event"] == "roles_not_enforced"] == ["warning"]
 
 
 async def test_metrics_hold_what_operators_look_at(nats_url: str, database: str, redis_url: str) -> None:

@@ -172,6 +172,12 @@ def test_who_has_which_roles_comes_from_a_table_of_the_file(monkeypatch: pytest.
     assert load_settings().role_policy.roles_of(Actor("ann")) == frozenset(), "nothing of the file is mixed in"
 
 
+def test_who_takes_the_workers_roles_for_the_actors_is_told_the_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RULESTREAM_ROLES", '{"ann": ["author"]}')
+    with pytest.raises(SettingsError, match=r"RULESTREAM_ROLES: .*RULESTREAM_ROLE_POLICY"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
