@@ -17,14 +17,17 @@ from typing import Literal, Protocol
 from domain.decisions.fact import Fact
 from domain.decisions.ruleset import ActiveRule, Ruleset, RulesetState
 from domain.errors import RulestreamError
-from domain.identifiers import Actor, CommandId, RuleId
+from domain.identifiers import Actor, CommandId, RuleId, TemplateId
 from domain.language import CompiledRule, Problem, StoredPlan
 from domain.rules.content import Priority
 from domain.rules.events import RuleEvent
 from domain.rules.rule import Rule, RuleVersion
 from domain.rules.status import RuleStatus
+from domain.templates.events import TemplateEvent
+from domain.templates.template import Template
 
 SortField = Literal["name", "createdAt", "updatedAt", "priority", "status"]
+TemplateSortField = Literal["name", "createdAt", "updatedAt"]
 
 
 class Clock(Protocol):
@@ -88,6 +91,92 @@ class RuleRepository(Protocol):
         ...
 
     async def exists_by_name(self, name: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateCriteria:
+    """Which templates to list and how: every given criterion must hold. ``name_contains`` ignores case."""
+
+    created_by: str | None = None
+    name_contains: str | None = None
+    page_size: int = 50
+    page_offset: int = 0
+    sort_by: TemplateSortField = "name"
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatePage:
+    """One page of a listing and how many templates there are in all."""
+
+    items: Sequence[Template]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaggingRule:
+    """A rule whose latest or deciding version was made of an earlier version of a template than its present one.
+
+    ``template_version`` is the earliest version of the template that one of the two was made of.
+    """
+
+    rule_id: RuleId
+    name: str
+    status: RuleStatus
+    version: int
+    active_version: int | None
+    template_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaggingRules:
+    """The first rules that lag behind a template, by name, and how many there are in all."""
+
+    items: Sequence[LaggingRule]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTemplateEvent:
+    """An entry of a template's history: the event, and the command that caused it."""
+
+    event_id: str
+    event: TemplateEvent
+    command_id: CommandId
+
+
+class TemplateRepository(Protocol):
+    """The templates, as aggregates, the rules that lag behind them, and what has happened to them."""
+
+    async def save(self, template: Template) -> None:
+        """Store a template, new or changed. Its ``revision`` rises by one.
+
+        Raises ConflictError when someone else saved it since it was loaded, BusinessError when another template holds
+        its name; nothing more can then be done in the transaction.
+        """
+        ...
+
+    async def find_by_id(self, template_id: TemplateId) -> Template | None: ...
+
+    async def find_by_name(self, name: str) -> Template | None: ...
+
+    async def list_by_criteria(self, criteria: TemplateCriteria) -> TemplatePage: ...
+
+    async def delete(self, template: Template) -> None:
+        """Remove a template; its name is free again, rules made of it stay. Raises ConflictError as ``save`` does."""
+        ...
+
+    async def lagging(self, template: Template, most: int) -> LaggingRules:
+        """Return the rules, but deprecated ones, that lag behind a template as it is; at most so many of them."""
+        ...
+
+    async def record(self, entry: RecordedTemplateEvent) -> None:
+        """Add to the history, which nothing is ever taken from."""
+        ...
+
+    async def history_of(self, template_id: TemplateId) -> Sequence[RecordedTemplateEvent]:
+        """Return what has happened to a template, oldest first, also when it is deleted."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +276,9 @@ class Transaction(Protocol):
 
     @property
     def active_rules(self) -> ActiveRules: ...
+
+    @property
+    def templates(self) -> TemplateRepository: ...
 
 
 class Transactions(Protocol):

@@ -16,9 +16,11 @@ from datetime import datetime
 
 from domain.decisions.ruleset import ActiveRule, RulesetState, ruleset_digest
 from domain.errors import BusinessError, ConflictError
-from domain.identifiers import Actor, CommandId, RuleId
-from domain.ports import LoggedCommand, OutboxMessage, RecordedEvent, RuleCriteria, RulePage
+from domain.identifiers import Actor, CommandId, RuleId, TemplateId
+from domain.ports import LoggedCommand, OutboxMessage, RecordedEvent, RecordedTemplateEvent, RuleCriteria, RulePage
 from domain.rules.rule import Rule, RuleVersion
+from domain.templates.template import Template
+from tests.fakes.templates import FakeTemplates
 
 _SORT_KEYS = {
     "name": lambda rule: rule.content.name,
@@ -50,6 +52,8 @@ class Database:
     outbox: list[OutboxMessage] = field(default_factory=list)
     history: list[RecordedEvent] = field(default_factory=list)
     memberships: list[Membership] = field(default_factory=list)
+    templates: dict[TemplateId, Template] = field(default_factory=dict)
+    template_history: list[RecordedTemplateEvent] = field(default_factory=list)
     state: RulesetState = field(default_factory=lambda: RulesetState(0, ruleset_digest([])))
 
 
@@ -193,6 +197,7 @@ class FakeTransaction:
         self.outbox = FakeOutbox(database)
         self.history = FakeHistory(database)
         self.active_rules = FakeActiveRules(database)
+        self.templates = FakeTemplates(database.templates, database.template_history, database.rules)
 
 
 class FakeTransactions:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from worker.adapters import postgres
-from worker.adapters.postgres.rules import _COLUMNS
+from worker.adapters.postgres import rules, templates
 from worker.adapters.postgres.statements import statements
 
 FILES = sorted(
@@ -18,8 +18,12 @@ FILES = sorted(
 )
 
 
+# Statements with a gap take their order from a closed list: each of them must do.
+GAPS = {"order": rules._COLUMNS, "template_order": templates._COLUMNS}
+
+
 def test_there_are_statements() -> None:
-    assert {"rules", "decisions", "commands", "outbox", "ruleset"} <= set(FILES)
+    assert {"rules", "decisions", "commands", "outbox", "ruleset", "templates"} <= set(FILES)
     assert all(statements(file) for file in FILES)
 
 
@@ -28,12 +32,17 @@ async def test_every_statement_prepares(database: str, file: str) -> None:
     connection = await asyncpg.connect(database)
     try:
         for name, text in statements(file).items():
-            # The one statement with a gap takes its order from a closed list: each of them must do.
-            orders = [f"{column} {way}" for column in _COLUMNS.values() for way in ("ASC", "DESC")]
-            for sql in [text.format(order=order) for order in orders] if "{order}" in text else [text]:
+            for sql in _without_gaps(text):
                 try:
                     await connection.prepare(sql)
                 except asyncpg.PostgresError as error:
                     pytest.fail(f"{file}.sql, {name}: {error}")
     finally:
         await connection.close()
+
+
+def _without_gaps(text: str) -> list[str]:
+    for gap, columns in GAPS.items():
+        if f"{{{gap}}}" in text:
+            return [text.format(**{gap: f"{column} {way}"}) for column in columns.values() for way in ("ASC", "DESC")]
+    return [text]

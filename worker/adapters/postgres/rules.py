@@ -7,17 +7,18 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from domain.errors import BusinessError, ConflictError
-from domain.identifiers import Actor, RuleId
+from domain.identifiers import Actor, RuleId, TemplateId
 from domain.ports import RuleCriteria, RulePage
 from domain.rules.content import Priority, RuleContent
-from domain.rules.rule import Rule, RuleVersion
+from domain.rules.rule import Rule, RuleVersion, TemplateOrigin
 from domain.rules.status import RuleStatus
+from worker.adapters.postgres.patterns import holds_nul, pattern_of
 from worker.adapters.postgres.statements import statements
 
 _SQL: Final = statements("rules")
-_NUL: Final = "\0"  # in no text of Postgres, which refuses even to look for it
 _COLUMNS: Final = {
     "name": "r.name",
     "createdAt": "r.created_at",
@@ -86,13 +87,13 @@ class PostgresRules:
         return [_version(row, row["version"], "") for row in rows]
 
     async def list_by_criteria(self, criteria: RuleCriteria) -> RulePage:
-        if any(_NUL in text for text in (criteria.created_by, criteria.name_contains, criteria.tag) if text):
+        if holds_nul(criteria.created_by, criteria.name_contains, criteria.tag):
             return RulePage([], 0)
         filters = (
             criteria.status and criteria.status.value,
             None if criteria.priority is None else criteria.priority.rank,
             criteria.created_by,
-            None if criteria.name_contains is None else f"%{_literal(criteria.name_contains)}%",
+            pattern_of(criteria.name_contains),
             criteria.tag,
         )
         direction = "DESC" if criteria.descending else "ASC"
@@ -112,13 +113,13 @@ class PostgresRules:
         return await self._holder(name) is not None
 
     async def _holder(self, name: str) -> UUID | None:
-        if _NUL in name:
+        if holds_nul(name):
             return None
         found: UUID | None = await self._connection.fetchval(_SQL["find_rule_id_by_name"], name)
         return found
 
     async def _put_version(self, rule_id: RuleId, version: RuleVersion) -> None:
-        content = version.content
+        content, template = version.content, version.template
         await self._connection.execute(
             _SQL["put_version"],
             UUID(rule_id.value),
@@ -136,6 +137,9 @@ class PostgresRules:
             version.approved_at,
             version.restored_from,
             content.digest(rule_id, version.number),
+            None if template is None else UUID(template.template_id.value),
+            None if template is None else template.version,
+            None if template is None else msgspec.json.encode(template.parameters),
         )
 
     async def _hold_names(self, rule: Rule) -> None:
@@ -169,7 +173,16 @@ def _version(row: asyncpg.Record, number: int, prefix: str) -> RuleVersion:
         approved_by=None if approver is None else Actor(approver),
         approved_at=row[f"{prefix}approved_at"],
         restored_from=row[f"{prefix}restored_from"],
+        template=_template(row, prefix),
     )
+
+
+def _template(row: asyncpg.Record, prefix: str) -> TemplateOrigin | None:
+    template_id: UUID | None = row[f"{prefix}template_id"]
+    if template_id is None:
+        return None
+    values = msgspec.json.decode(row[f"{prefix}template_parameters"])
+    return TemplateOrigin(TemplateId(str(template_id)), row[f"{prefix}template_version"], values)
 
 
 def _rule(row: asyncpg.Record) -> Rule:
@@ -192,8 +205,3 @@ def _rule(row: asyncpg.Record) -> Rule:
         was_active=row["was_active"],
         revision=row["revision"],
     )
-
-
-def _literal(text: str) -> str:
-    """Take their meaning from the signs that LIKE gives one."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

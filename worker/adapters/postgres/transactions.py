@@ -12,6 +12,7 @@ from worker.adapters.postgres.commands import PostgresCommandLog, PostgresHistor
 from worker.adapters.postgres.errors import translated
 from worker.adapters.postgres.outbox import PostgresOutbox
 from worker.adapters.postgres.rules import PostgresRules
+from worker.adapters.postgres.templates import PostgresTemplates
 
 
 class PostgresTransaction:
@@ -23,6 +24,7 @@ class PostgresTransaction:
         self.outbox = PostgresOutbox(connection)
         self.history = PostgresHistory(connection)
         self.active_rules = PostgresActiveRules(connection)
+        self.templates = PostgresTemplates(connection)
 
 
 class PostgresTransactions:

@@ -4,10 +4,12 @@ SELECT r.rule_id, r.revision, r.status, r.was_submitted, r.was_active, r.created
        r.updated_at, r.version, r.active_version,
        l.name, l.description, l.dsl_content, l.priority, l.tags, l.effective_from, l.effective_until, l.author,
        l.created_at AS version_created_at, l.approved_by, l.approved_at, l.restored_from,
+       l.template_id, l.template_version, l.template_parameters,
        a.name AS a_name, a.description AS a_description, a.dsl_content AS a_dsl_content, a.priority AS a_priority,
        a.tags AS a_tags, a.effective_from AS a_effective_from, a.effective_until AS a_effective_until,
        a.author AS a_author, a.created_at AS a_version_created_at, a.approved_by AS a_approved_by,
-       a.approved_at AS a_approved_at, a.restored_from AS a_restored_from
+       a.approved_at AS a_approved_at, a.restored_from AS a_restored_from, a.template_id AS a_template_id,
+       a.template_version AS a_template_version, a.template_parameters AS a_template_parameters
   FROM rule r
   JOIN rule_version l ON l.rule_id = r.rule_id AND l.version = r.version
   LEFT JOIN rule_version a ON a.rule_id = r.rule_id AND a.version = r.active_version
@@ -20,14 +22,16 @@ SELECT rule_id FROM rule_name WHERE name = $1::text;
 -- name: find_version
 -- One version of a rule.
 SELECT version, name, description, dsl_content, priority, tags, effective_from, effective_until, author,
-       created_at AS version_created_at, approved_by, approved_at, restored_from
+       created_at AS version_created_at, approved_by, approved_at, restored_from, template_id, template_version,
+       template_parameters
   FROM rule_version
  WHERE rule_id = $1::uuid AND version = $2::integer;
 
 -- name: versions_of_rule
 -- Every version of a rule, the newest first.
 SELECT version, name, description, dsl_content, priority, tags, effective_from, effective_until, author,
-       created_at AS version_created_at, approved_by, approved_at, restored_from
+       created_at AS version_created_at, approved_by, approved_at, restored_from, template_id, template_version,
+       template_parameters
   FROM rule_version
  WHERE rule_id = $1::uuid
  ORDER BY version DESC;
@@ -51,9 +55,11 @@ RETURNING revision;
 -- name: put_version
 -- A version's content is written once; only its approval may be added afterwards.
 INSERT INTO rule_version (rule_id, version, name, description, dsl_content, priority, tags, effective_from,
-                          effective_until, author, created_at, approved_by, approved_at, restored_from, content_digest)
+                          effective_until, author, created_at, approved_by, approved_at, restored_from, content_digest,
+                          template_id, template_version, template_parameters)
 VALUES ($1::uuid, $2::integer, $3::text, $4::text, $5::text, $6::text, $7::text[], $8::timestamptz, $9::timestamptz,
-        $10::text, $11::timestamptz, $12::text, $13::timestamptz, $14::integer, $15::bytea)
+        $10::text, $11::timestamptz, $12::text, $13::timestamptz, $14::integer, $15::bytea, $16::uuid, $17::integer,
+        $18::bytea)
 ON CONFLICT (rule_id, version) DO UPDATE
    SET approved_by = excluded.approved_by, approved_at = excluded.approved_at
  WHERE rule_version.approved_by IS DISTINCT FROM excluded.approved_by;
@@ -91,10 +97,12 @@ SELECT r.rule_id, r.revision, r.status, r.was_submitted, r.was_active, r.created
        r.updated_at, r.version, r.active_version,
        l.name, l.description, l.dsl_content, l.priority, l.tags, l.effective_from, l.effective_until, l.author,
        l.created_at AS version_created_at, l.approved_by, l.approved_at, l.restored_from,
+       l.template_id, l.template_version, l.template_parameters,
        a.name AS a_name, a.description AS a_description, a.dsl_content AS a_dsl_content, a.priority AS a_priority,
        a.tags AS a_tags, a.effective_from AS a_effective_from, a.effective_until AS a_effective_until,
        a.author AS a_author, a.created_at AS a_version_created_at, a.approved_by AS a_approved_by,
-       a.approved_at AS a_approved_at, a.restored_from AS a_restored_from
+       a.approved_at AS a_approved_at, a.restored_from AS a_restored_from, a.template_id AS a_template_id,
+       a.template_version AS a_template_version, a.template_parameters AS a_template_parameters
   FROM (
         SELECT *
           FROM rule r
