@@ -19,6 +19,7 @@ from streams import headers, subjects
 from streams.connection import connect
 
 _ASK_AGAIN_S: Final = 2.0
+_PAGE_SIZE: Final = 500
 
 
 class RemoteError(RulestreamError):
@@ -75,6 +76,15 @@ class Client:
         except nats.errors.TimeoutError:
             raise UnavailableError("worker", "no worker answered in time") from None
         return _result(msgspec.json.decode(message.data))
+
+    async def query_all(self, verb: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Ask for every page of an answer and return them as one: the first page's fields, with all items."""
+        page = found = await self.query(verb, {"pageSize": _PAGE_SIZE, **payload})
+        while "nextOffset" in page:
+            page = await self.query(verb, {"pageSize": _PAGE_SIZE, **payload, "pageOffset": page["nextOffset"]})
+            found["items"] += page["items"]
+        found.pop("nextOffset", None)
+        return found
 
     async def _decided_before(self, command_id: str) -> dict[str, Any]:
         deadline = asyncio.get_running_loop().time() + self._timeout_s

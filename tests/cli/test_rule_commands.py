@@ -61,6 +61,7 @@ def test_the_actor_may_come_from_the_environment(line: Line, monkeypatch: pytest
         (("create", "--actor", "ann", "--name", "gold discount", "--dsl", DSL), "rule name already exists"),
         (("approve", "gold discount", "--actor", "bob"), "error[BUSINESS_ERROR]"),
         (("update", "gold discount", "--actor", "ann", "--expected-version", "9", "--name", "other"), "CONFLICT"),
+        (("update", "gold discount", "--actor", "ann", "--expected-version", "0", "--name", "other"), "CONFLICT"),
         (("get", "nobody"), "error[NOT_FOUND]: no such rule"),
         (("submit", "nobody", "--actor", "ann"), "error[NOT_FOUND]: no such rule"),
     ],

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from domain.errors import ErrorCode
 from worker.cli.arguments import checked_actor
 
 app = typer.Typer(help="Write, review and activate rules; look at them.", no_args_is_help=True)
@@ -182,10 +183,34 @@ def versions(rule: RuleArgument, actor: ActorOption = "viewer", json: JsonOption
 
 @app.command()
 def history(rule: RuleArgument, actor: ActorOption = "viewer", json: JsonOption = False) -> None:
-    """Show what happened to a rule, with actor and time."""
-    from worker.cli.tables import history_table
+    """Show what happened to a rule: who did what when, why, and what each version changed. Deleted rules by id."""
+    from worker.cli.history import history_text
+    from worker.cli.output import print_json, stdout
+    from worker.cli.running import run, settings_or_exit
+    from worker.client import RemoteError, connected
 
-    _query(actor, "history", {}, history_table, rule=rule, json=json)
+    settings = settings_or_exit()
+
+    async def work() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        async with connected(settings.control_url, actor) as client:
+            named = _named(rule)
+            if "ruleId" not in named:
+                named = {"ruleId": (await client.query("get", named))["ruleId"]}
+            entries = await client.query_all("history", named)
+            if json:
+                return entries, []
+            try:
+                return entries, (await client.query_all("versions", named))["items"]
+            except RemoteError as error:
+                if error.code != ErrorCode.NOT_FOUND:
+                    raise
+                return entries, []  # the rule was deleted, and its versions with it
+
+    found, versions_found = run(work())
+    if json:
+        print_json(found)
+    else:
+        stdout().print(history_text(found["items"], versions_found), end="", soft_wrap=True)
 
 
 def _content(
@@ -258,7 +283,7 @@ def _command(
                 view = await client.query("get", _named(rule))
                 target = {"ruleId": view["ruleId"]}
                 if wants_version:
-                    target["expectedVersion"] = expected or view["version"]
+                    target["expectedVersion"] = view["version"] if expected is None else expected
             return await client.command(verb, {**target, **payload})
 
     found = run(work())

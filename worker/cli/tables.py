@@ -88,21 +88,6 @@ def versions_table(page: dict[str, Any]) -> RenderableType:
     return Group(table, _more(page))
 
 
-def history_table(page: dict[str, Any]) -> RenderableType:
-    """What happened to a rule."""
-    table = Table("when", "what", "who", "version", "status", "revision")
-    for event in page["items"]:
-        table.add_row(
-            event["occurredAt"],
-            event["eventType"],
-            event["actor"],
-            str(event["version"]),
-            Text(event["status"], style=_STATUS_STYLES.get(event["status"], "")),
-            str(event.get("revision") or "-"),
-        )
-    return Group(table, _more(page))
-
-
 def decision_line(decision: dict[str, Any]) -> Text:
     """One line that says what was decided about a fact."""
     text = Text(decision["factTime"] or "-", style="dim")
