@@ -19,6 +19,7 @@ from faststream.nats.message import NatsMessage
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 from nats.js.errors import APIError
 
 from domain.errors import InvalidRequestError, UnavailableError
@@ -70,6 +71,10 @@ class DeadLetterPort(Protocol):
 
 class OutOfOrderError(Exception):
     """The stream's last event of a rule is not the one that the publisher believes; nothing was stored."""
+
+
+class EventRefusedError(Exception):
+    """This one event cannot be published as things are, whatever becomes of others; nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +164,8 @@ class ControlPlane:
         """Publish an event behind the rule's last one and return its sequence in the stream.
 
         A repeat of an event inside the server's duplicate window returns the first one's sequence. Raises
-        OutOfOrderError when another event of the rule is the last one, UnavailableError when nobody knows.
+        OutOfOrderError when another event of the rule is the last one, EventRefusedError when the server does not take
+        this one, UnavailableError when nobody knows.
         """
         expectations = {
             headers.EXPECTED_LAST_SEQUENCE: str(last_sequence),
@@ -176,7 +182,9 @@ class ControlPlane:
         except APIError as error:
             if error.err_code in _WRONG_LAST_SEQUENCE:
                 raise OutOfOrderError(str(error.description)) from error
-            raise UnavailableError("nats", f"the event was refused: {error.description}") from error
+            raise EventRefusedError(str(error.description)) from error
+        except (MaxPayloadError, ValueError) as error:  # too large, or with headers that cannot be sent
+            raise EventRefusedError(str(error)) from error
         except (OSError, TimeoutError, NatsError) as error:
             raise UnavailableError("nats", f"the event was not acknowledged: {error}") from error
         return acknowledgement.seq

@@ -2,12 +2,15 @@
 
 A relay claims rules by locking their oldest event in a transaction, and each publish expects the rule's last event in
 the stream to be the one before. A relay that was frozen and wakes up late is refused by the stream, reads what the last
-event is, and goes on from there. An event that cannot be published holds up its own rule only.
+event is, and goes on from there. An event that cannot be published holds up its own rule only, which is
+tried again after a while.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import structlog
@@ -15,11 +18,12 @@ import structlog
 from domain.errors import UnavailableError
 from domain.identifiers import RuleId
 from domain.ports import OutboxMessage
-from streams.control import OutOfOrderError
+from streams.control import EventRefusedError, OutOfOrderError
 from worker.adapters.postgres.transactions import PostgresTransaction, PostgresTransactions
 
 RULES_AT_ONCE: Final = 50
 EVENTS_AT_ONCE: Final = 100
+REFUSED_AGAIN_S: Final = 30.0
 _POLL_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -38,8 +42,15 @@ class EventPublisher(Protocol):
 class OutboxRelay:
     """Empties the outbox into the events' stream, at a hint and at least once a second."""
 
-    def __init__(self, transactions: PostgresTransactions, publisher: EventPublisher) -> None:
+    def __init__(
+        self,
+        transactions: PostgresTransactions,
+        publisher: EventPublisher,
+        elapsed_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._transactions = transactions
+        self._elapsed_s = elapsed_s
+        self._held: dict[RuleId, float] = {}  # rules with an event that was refused, until when
         self._publisher = publisher
         self._hint = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -81,13 +92,18 @@ class OutboxRelay:
     async def relay_once(self) -> int:
         """Publish what can be claimed and return how many events left the outbox."""
         count = 0
+        now = self._elapsed_s()
+        self._held = {rule_id: until for rule_id, until in self._held.items() if until > now}
         away: UnavailableError | None = None
         async with self._transactions.begin() as tx:
-            for rule_id in await tx.outbox.claim(RULES_AT_ONCE):
+            for rule_id in await tx.outbox.claim(RULES_AT_ONCE, self._held):
                 try:
                     count += await self._relay_rule(tx, rule_id)
                 except OutOfOrderError as error:
                     _log.warning("event_out_of_order", rule_id=rule_id.value, reason=str(error))
+                except EventRefusedError as error:
+                    self._held[rule_id] = now + REFUSED_AGAIN_S
+                    _log.error("event_refused", rule_id=rule_id.value, reason=str(error), again_s=REFUSED_AGAIN_S)
                 except UnavailableError as error:
                     away = error
                     break

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import signal
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
+import asyncpg
 import pytest
 
 from domain.errors import UnavailableError
 from domain.identifiers import RuleId
 from domain.ports import OutboxMessage
 from streams import headers, topology
-from streams.control import ControlPlane, ControlSettings
+from streams.control import ControlPlane, ControlSettings, EventRefusedError
 from tests.behaviour.bus import Bus, connected, eventually
-from worker.adapters.postgres.pool import open_pool
+from worker.adapters.postgres.pool import IDLE_TIMEOUTS, open_pool
 from worker.adapters.postgres.transactions import PostgresTransactions
-from worker.relay import OutboxRelay
+from worker.embedded import Addresses, guard
+from worker.embedded.process import Command, ServerProcess, StopSteps
+from worker.relay import REFUSED_AGAIN_S, RULES_AT_ONCE, OutboxRelay
 
+PROJECT = Path(__file__).parents[2]
 RULES = 10
 EVENTS = 30
 NAMES = topology.TopologySettings()
@@ -83,21 +92,22 @@ async def numbers(bus: Bus, rule_id: RuleId) -> list[int]:
 
 
 async def is_empty(transactions: PostgresTransactions) -> bool:
-    async with transactions.begin() as tx:
-        return not await tx.outbox.claim(1)
+    # Not by a claim, which does not see what another relay has claimed.
+    return await transactions._pool.fetchval("SELECT count(*) FROM outbox") == 0
 
 
 def a_rule() -> RuleId:
     return RuleId(str(uuid.uuid4()))
 
 
-async def test_two_relays_at_once_publish_every_event_once_and_in_the_order_of_its_rule(
-    nats_url: str, database: str, bus: Bus, transactions: PostgresTransactions
+@pytest.mark.parametrize("count", [2, 4])
+async def test_relays_at_once_publish_every_event_once_and_in_the_order_of_its_rule(
+    count: int, nats_url: str, database: str, bus: Bus, transactions: PostgresTransactions
 ) -> None:
     rules = [a_rule() for _ in range(RULES)]
     async with AsyncExitStack() as stack:
         relays = []
-        for _ in range(2):
+        for _ in range(count):
             own = await stack.enter_async_context(opened(database))
             relay = OutboxRelay(own, await stack.enter_async_context(plane(nats_url)))
             relay.start()
@@ -188,6 +198,167 @@ async def test_a_running_relay_outlives_the_absence_of_the_bus(transactions: Pos
     finally:
         await relay.stop()
     assert bus.published == [b'{"number":0}']
+
+
+async def test_an_event_that_the_stream_refuses_holds_up_its_own_rule_only(
+    nats_url: str, bus: Bus, transactions: PostgresTransactions
+) -> None:
+    await bus.jetstream.delete_stream(NAMES.events)
+    await bus.jetstream.add_stream(name=NAMES.events, subjects=["rules.event.>"], max_msg_size=1_000)
+    stuck, *others = [a_rule() for _ in range(RULES)]
+    large = dataclasses.replace(event_of(stuck, 1), payload=b'{"number":1,"data":"' + b"x" * 1_000 + b'"}')
+    await put_out(transactions, event_of(stuck, 0), large, event_of(stuck, 2))
+    for number in range(EVENTS):
+        await put_out(transactions, *(event_of(rule_id, number) for rule_id in others))
+    seconds = [0.0]
+    async with plane(nats_url) as control:
+        relay = OutboxRelay(transactions, control, lambda: seconds[0])
+        await relay.relay_once()
+        for rule_id in others:
+            assert await numbers(bus, rule_id) == list(range(EVENTS))
+        assert await numbers(bus, stuck) == [0], "what comes behind the refused event waits for it"
+        assert await relay.relay_once() == 0
+
+        # The operator allows larger messages; the rule is tried again after a while.
+        await bus.jetstream.update_stream(name=NAMES.events, subjects=["rules.event.>"], max_msg_size=10_000)
+        assert await relay.relay_once() == 0
+        seconds[0] = REFUSED_AGAIN_S
+        assert await relay.relay_once() == 2
+    assert await numbers(bus, stuck) == [0, 1, 2]
+    assert await is_empty(transactions)
+
+
+async def test_more_refused_rules_than_are_claimed_at_once_do_not_hold_up_the_others(
+    transactions: PostgresTransactions,
+) -> None:
+    refused = {a_rule() for _ in range(RULES_AT_ONCE)}
+    picky = Picky(refused)
+    await put_out(transactions, *(event_of(rule_id, 0) for rule_id in refused))
+    other = a_rule()
+    await put_out(transactions, event_of(other, 0))
+    relay = OutboxRelay(transactions, picky)
+    relay.start()
+    try:
+        await eventually(picky.published_rules, lambda seen: seen == [other])
+    finally:
+        await relay.stop()
+    assert sorted(picky.refusals, key=str) == sorted(refused, key=str), "each was tried once"
+
+
+async def test_an_event_too_large_for_the_server_is_refused_before_it_is_sent(nats_url: str, bus: Bus) -> None:
+    rule_id = a_rule()
+    event = event_of(rule_id, 0)
+    async with plane(nats_url) as control:
+        with pytest.raises(EventRefusedError):
+            await control.publish_event(
+                rule_id, event.subject, b"x" * (bus.client.max_payload + 1), dict(event.headers), 0
+            )
+        assert await control.publish_event(rule_id, event.subject, event.payload, dict(event.headers), 0) == 1
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+async def test_a_relay_frozen_past_its_connections_life_and_thawed_neither_disorders_nor_repeats(
+    where: str,
+    nats_url: str,
+    database: str,
+    redis_url: str,
+    bus: Bus,
+    transactions: PostgresTransactions,
+    tmp_path: Path,
+) -> None:
+    rules = [a_rule() for _ in range(3)]
+    for number in range(3):
+        await put_out(transactions, *(event_of(rule_id, number) for rule_id in rules))
+    async with frozen_relay(where, Addresses(nats_url, database, redis_url), tmp_path) as process:
+        await eventually(lambda: transactions_open(database), lambda count: count == 1)
+        # It holds every rule; the server ends its transaction after a while, and with it its hold.
+        await eventually(lambda: transactions_open(database), lambda count: count == 0)
+        async with opened(database) as own, plane(nats_url) as control:
+            relay = OutboxRelay(own, control)
+            await put_out(transactions, *(event_of(rule_id, 3) for rule_id in rules))
+            relay.start()
+            await eventually(lambda: is_empty(transactions), bool)
+            await relay.stop()
+
+        await process.thaw()
+        # It has seen its mistake, and works: nobody else could publish these.
+        await put_out(transactions, *(event_of(rule_id, 4) for rule_id in rules))
+        await eventually(lambda: is_empty(transactions), bool, 30)
+        assert process.running
+    for rule_id in rules:
+        assert await numbers(bus, rule_id) == [0, 1, 2, 3, 4]
+
+
+@asynccontextmanager
+async def frozen_relay(where: str, addresses: Addresses, folder: Path) -> AsyncIterator[ServerProcess]:
+    """Run a worker whose relay freezes itself, on a database that ends what is idle after 1.2 s."""
+    settings = {
+        "NATS_URL": addresses.nats,
+        "POSTGRES_DSN": addresses.postgres,
+        "REDIS_URL": addresses.redis,
+        "HTTP_PORT": "0",
+        "POSTGRES_TIMEOUT_S": str(1.2 / IDLE_TIMEOUTS),
+    }
+    environment = {f"RULESTREAM_{name}": value for name, value in settings.items()}
+    kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    process = await ServerProcess.launch(
+        Command(
+            argv=(sys.executable, str(Path(__file__).with_name("freezing_relay.py")), where),
+            log=folder / "relay.log",
+            stop=StopSteps(orderly=((signal.SIGTERM, 20.0),), orphaned=((signal.SIGTERM, 1.0),)),
+            env={**environment, **kept, "PYTHONPATH": str(PROJECT)},
+            cwd=PROJECT,
+        )
+    )
+
+    async def is_frozen() -> bool:
+        assert process.running, process.log_tail()
+        fields = guard.stat_fields(process.pid)
+        return fields is not None and fields[0] in "Tt"
+
+    try:
+        await eventually(is_frozen, bool, 30)
+        yield process
+    finally:
+        await process.stop()
+
+
+async def transactions_open(database: str) -> int:
+    """Count the transactions that a worker has begun and does nothing in."""
+    connection = await asyncpg.connect(database)
+    try:
+        return int(
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND state = 'idle in transaction'"
+            )
+        )
+    finally:
+        await connection.close()
+
+
+class Picky:
+    """An events stream that takes nothing of some rules."""
+
+    def __init__(self, refused: set[RuleId]) -> None:
+        self._refused = refused
+        self.refusals: list[RuleId] = []
+        self.published: list[RuleId] = []
+
+    async def published_rules(self) -> list[RuleId]:
+        return self.published
+
+    async def publish_event(
+        self, rule_id: RuleId, _subject: str, _payload: bytes, _found: dict[str, str], _last_sequence: int
+    ) -> int:
+        if rule_id in self._refused:
+            self.refusals.append(rule_id)
+            raise EventRefusedError("not this one")
+        self.published.append(rule_id)
+        return len(self.published)
+
+    async def last_event(self, _rule_id: RuleId) -> tuple[int, str | None]:
+        raise AssertionError("never asked")
 
 
 class Away:

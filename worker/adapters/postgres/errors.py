@@ -16,7 +16,8 @@ from domain.ports import DecisionsRefusedError
 _PASSING: Final = frozenset({"08", "40", "53", "55", "57", "58"})
 # Classes that lie in the data itself: data exceptions and program limits.
 _REFUSED: Final = frozenset({"22", "54"})
-_READ_ONLY: Final = "25006"  # a failover in progress: we are connected to the standby
+# A failover in progress, so that we are connected to the standby; a transaction that was left idle for too long.
+_PASSING_STATES: Final = frozenset({"25006", "25P03"})
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def translated() -> Iterator[None]:
         raise UnavailableError("postgres", f"Postgres is away: {str(error) or type(error).__name__}") from error
     except asyncpg.PostgresError as error:
         state = getattr(error, "sqlstate", None) or ""
-        if state[:2] in _PASSING or state == _READ_ONLY:
+        if state[:2] in _PASSING or state in _PASSING_STATES:
             raise UnavailableError("postgres", f"Postgres is away: {type(error).__name__}") from error
         if state[:2] in _REFUSED:
             raise DecisionsRefusedError(f"Postgres refuses the data: {type(error).__name__}") from error

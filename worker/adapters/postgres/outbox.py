@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -38,8 +38,8 @@ class PostgresOutbox:
             ],
         )
 
-    async def claim(self, rules_max: int) -> Sequence[RuleId]:
-        rows = await self._connection.fetch(_SQL["claim_rules"], rules_max)
+    async def claim(self, rules_max: int, held: Iterable[RuleId] = ()) -> Sequence[RuleId]:
+        rows = await self._connection.fetch(_SQL["claim_rules"], rules_max, [UUID(rule_id.value) for rule_id in held])
         return [RuleId(str(row["rule_id"])) for row in rows]
 
     async def pending(self, rule_id: RuleId, most: int) -> PendingEvents:

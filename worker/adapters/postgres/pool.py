@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -9,9 +10,14 @@ import asyncpg
 from domain.errors import UnavailableError
 from worker.adapters.postgres.statements import statements
 
+IDLE_TIMEOUTS: Final = 6
+
 
 async def open_pool(dsn: str, *, size_max: int, timeout_s: float) -> asyncpg.Pool[asyncpg.Record]:
     """Open a pool of at most ``size_max`` connections; every statement has ``timeout_s`` seconds.
+
+    A transaction in which nothing happens for six times as long is ended by the server: what a frozen worker has locked
+    must not wait for its return.
 
     Raises UnavailableError with the server's address (never the password) when it does not answer.
     """
@@ -23,7 +29,11 @@ async def open_pool(dsn: str, *, size_max: int, timeout_s: float) -> asyncpg.Poo
             command_timeout=timeout_s,
             timeout=timeout_s,
             max_inactive_connection_lifetime=300,
-            server_settings={"application_name": "rulestream", "timezone": "UTC"},
+            server_settings={
+                "application_name": "rulestream",
+                "timezone": "UTC",
+                "idle_in_transaction_session_timeout": str(max(1, round(timeout_s * IDLE_TIMEOUTS * 1000))),
+            },
         )
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         reason = str(error) or type(error).__name__

@@ -4,11 +4,12 @@ INSERT INTO outbox (event_id, rule_id, subject, headers, payload)
 VALUES ($1::uuid, $2::uuid, $3::text, $4::bytea, $5::bytea);
 
 -- name: claim_rules
--- Rules with events to publish that no other relay is at: the lock is on each rule's oldest event and lasts as long as
--- the transaction.
+-- Rules with events to publish that no other relay is at, but for those that are held: the lock is on each rule's oldest
+-- event and lasts as long as the transaction.
 SELECT o.rule_id
   FROM outbox o
  WHERE NOT EXISTS (SELECT FROM outbox older WHERE older.rule_id = o.rule_id AND older.position < o.position)
+   AND o.rule_id <> ALL ($2::uuid[])
  ORDER BY o.position
  LIMIT $1::integer
    FOR UPDATE OF o SKIP LOCKED;
