@@ -32,6 +32,12 @@ def is_dotted_name(text: str) -> bool:
     return len(text) <= DOTTED_NAME_BYTES_MAX and _DOTTED.match(text) is not None
 
 
+def is_dotted_pattern(text: str) -> bool:
+    """Say whether text may be a fact type with NATS wildcards: ``*`` for a token, ``>`` for those that are left."""
+    tokens = text.split(".")
+    return ">" not in tokens[:-1] and is_dotted_name(".".join("x" if one in {"*", ">"} else one for one in tokens))
+
+
 def is_fact_id(text: str) -> bool:
     """Say whether text may be a fact's id: 1 to 256 bytes of UTF-8 without control characters."""
     if not text or _CONTROL.search(text):

@@ -350,6 +350,44 @@ class StoreResult:
     unsettled: frozenset[bytes] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class DecisionCriteria:
+    """Which decisions to list: every given criterion must hold.
+
+    ``fact_type`` may have NATS wildcards. ``since_ns`` and ``until_ns`` bound the times at which the stream stored the
+    facts, the latter exclusively. ``offset`` counts decisions between them, newest first, whatever else is asked for.
+    """
+
+    fact_type: str | None = None
+    fact_id: str | None = None
+    matched: bool | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    size: int = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDecision:
+    """A decision of a listing; ``next_offset`` is where the listing goes on behind it."""
+
+    decision: StoredDecision
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionPage:
+    """Some of a listing, newest first. ``next_offset`` is where it goes on, None at its end.
+
+    ``until_ns`` is the bound that was asked for, else one behind the newest decision: with it the next page continues
+    this one, whatever was decided meanwhile. It is None where there is no decision at all.
+    """
+
+    items: Sequence[ListedDecision]
+    next_offset: int | None
+    until_ns: int | None
+
+
 class DecisionsRefusedError(RulestreamError):
     """The store refused a batch for the data in it; it may take the rest without the decision at fault."""
 
@@ -368,6 +406,14 @@ class DecisionStore(Protocol):
 
     async def find_by_fact_id(self, fact_id: str) -> Sequence[StoredDecision]:
         """Return the decisions of facts with an id, newest first; sources may share ids, so there may be several."""
+        ...
+
+    async def list_by_criteria(self, criteria: DecisionCriteria) -> DecisionPage:
+        """Return a page of decisions. It looks at a bounded number of them, and ends early for size.
+
+        A page may therefore hold fewer decisions than asked for, even none, while ``next_offset`` says that the listing
+        goes on; one that holds none went past that many which do not meet the criteria.
+        """
         ...
 
 

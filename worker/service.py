@@ -150,10 +150,7 @@ class Worker:
         settings = self._settings
         resources = self._resources
         resources.callback(self._telemetry.shutdown)
-        if settings.role_policy.is_enforced:
-            _log.info("role_policy", digest=settings.role_policy.digest)
-        else:
-            _log.warning("roles_not_enforced", meaning="every actor may send everything; set RULESTREAM_ROLE_POLICY")
+        _log_policy(settings)
         self._pool = pool = await open_pool(
             settings.postgres_dsn.get_secret_value(),
             size_max=settings.postgres_pool_max,
@@ -199,15 +196,6 @@ class Worker:
                 relay.hint()
 
         commands = CommandDecider(transactions, clock, Tools(compiler, rulesets), on_change, settings.role_policy)
-        explainer = DecisionExplainer(
-            transactions,
-            decisions,
-            StreamFacts(data, settings.facts_stream),
-            rulesets,
-            compiler,
-            settings.fact_bytes_max,
-        )
-        simulator = RuleSimulator(transactions, rulesets, compiler, settings.fact_bytes_max)
         self._control = control = ControlPlane(
             settings.control_url,
             ControlSettings(
@@ -218,7 +206,7 @@ class Worker:
                 serve_queries=Role.QUERIES in settings.roles,
             ),
             commands,
-            QueryResponder(transactions, decisions, compiler, explainer, simulator, settings.role_policy),
+            _query_responder(settings, data, transactions, decisions, rulesets, compiler),
             _CommandGrave(publisher, data),
             rulesets.hint,
             lambda: self._on_closed("control"),
@@ -329,6 +317,27 @@ async def running_worker(settings: Settings) -> AsyncIterator[Worker]:
         yield worker
     finally:
         await worker.stop()
+
+
+def _log_policy(settings: Settings) -> None:
+    if settings.role_policy.is_enforced:
+        _log.info("role_policy", digest=settings.role_policy.digest)
+    else:
+        _log.warning("roles_not_enforced", meaning="every actor may send everything; set RULESTREAM_ROLE_POLICY")
+
+
+def _query_responder(
+    settings: Settings,
+    data: Client,
+    transactions: PostgresTransactions,
+    decisions: PostgresDecisions,
+    rulesets: Rulesets,
+    compiler: CompilerProcess,
+) -> QueryResponder:
+    facts = StreamFacts(data, settings.facts_stream)
+    explainer = DecisionExplainer(transactions, decisions, facts, rulesets, compiler, settings.fact_bytes_max)
+    simulator = RuleSimulator(transactions, rulesets, compiler, settings.fact_bytes_max)
+    return QueryResponder(transactions, decisions, compiler, explainer, simulator, settings.role_policy)
 
 
 async def _require_schema(pool: asyncpg.Pool[asyncpg.Record]) -> None:

@@ -94,6 +94,27 @@ class ExplainDecision(QueryPayload, frozen=True, kw_only=True):
     depth_max: ClassVar[int] = 2 * DEPTH_MAX
 
     decision_id: str | None = None
+class ListDecisions(QueryPayload, frozen=True, kw_only=True):
+    """Decisions, newest first by the time at which the stream stored their facts.
+
+    ``fact_type`` may have NATS wildcards. ``since`` and ``until`` (RFC 3339 with offset) bound the stored times, the
+    latter exclusively. ``page_offset`` counts decisions between them, whatever else is asked for.
+
+    The result has ``items``, decisions as they were published, and ``nextOffset`` where the listing goes on. A page
+    looks at a bounded number of decisions: it may have few items, or none, and go on. ``until`` is the one asked for,
+    else just behind the newest decision: ask for the next page with it, and decisions made meanwhile do not shift it.
+    There is no ``total``, for it takes reading everything.
+    """
+
+    fact_type: str | None = None
+    fact_id: str | None = None
+    outcome: Literal["matched", "unmatched"] | None = None
+    since: str | None = None
+    until: str | None = None
+    page_size: int = 50
+    page_offset: int = 0
+
+
     rule_id: str | None = None
     name: str | None = None
     version: int | None = None
@@ -168,6 +189,7 @@ class RuleSummary(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     description: str
     priority: str
     tags: list[str]
+    "decisions": ListDecisions,
     status: str
     version: int
     active_version: int | None

@@ -676,6 +676,27 @@ def tried(world: World, payload: dict[str, Any]) -> None:
         world.answer["result"]["items"] = item["trace"]
 
 
+@when(parsers.parse("the {outcome} decisions of {fact_type} are listed"))
+def decisions_are_listed(world: World, outcome: str, fact_type: str) -> None:
+    found = world.run(world.bus.ask("decisions", outcome=outcome, factType=fact_type))
+    world.answer = {"result": found}
+
+
+@when("the decisions since yesterday are listed")
+def decisions_since_no_time(world: World) -> None:
+    world.answer = world.run(world.bus.query("viewer", "decisions", {"since": "yesterday"}))
+
+
+@then("the decision is the newest of them")
+def decision_is_newest(world: World) -> None:
+    assert world.answer["result"]["items"][0] == world.decision
+
+
+@then("there are none")
+def there_are_none(world: World) -> None:
+    assert world.answer["result"]["items"] == []
+
+
 @then("it would decide the output:")
 def would_decide(world: World, docstring: str) -> None:
     assert world.decision["output"] == json.loads(docstring)

@@ -70,6 +70,20 @@ class TestFactsAndDecisions:
         assert (matched["factId"], matched["output"]) == ("order-2", {"large": True})
         assert "large orders" in line.run(*tail).stdout
 
+    def test_decisions_are_listed_newest_first_and_by_criteria(self, line: Line) -> None:
+        line.run("fact", "send", "-", given=NDJSON)
+        line.json_lines(["decision", "tail", "--from-start", "--count", "3"])
+        ids = [decision["factId"] for decision in line.json_lines(["decision", "list"])]
+        assert sorted(ids) == sorted(fact["id"] for fact in FACTS)
+        assert [one["factId"] for one in line.json_lines(["decision", "list", "--limit", "2"])] == ids[:2]
+        assert [one["factId"] for one in line.json_lines(["decision", "list", "--fact", ids[2]])] == [ids[2]]
+        shown = line.run("decision", "list", "--type", "order.*", "--outcome", "unmatched").stdout
+        assert shown.count("order.placed order-") == 3
+        assert line.run("decision", "list", "--until", "2020-01-01T00:00:00Z").stdout == ""
+        assert "error[VALIDATION_ERROR]: since: " in line.run("decision", "list", "--since", "now", code=1).stderr
+        for wrong in (["--type", "a*"], ["--type", ">.a"], ["--outcome", "maybe"], ["--limit", "0"]):
+            line.run("decision", "list", *wrong, code=2)
+
     def test_a_decision_that_is_not_there_is_said(self, line: Line) -> None:
         assert "error[NOT_FOUND]" in line.run("decision", "get", "never", code=1).stderr
 

@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 import random
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
 
 from domain.errors import UnavailableError
-from domain.ports import DecisionsRefusedError, DecisionStore, StoredDecision
+from domain.ports import DecisionCriteria, DecisionsRefusedError, DecisionStore, StoredDecision
 from tests.contracts.proxy import proxied
 from tests.fakes.decisions import FakeDecisions
 from worker.adapters.postgres.decisions import PostgresDecisions
@@ -35,6 +36,25 @@ async def postgres_store(pool: asyncpg.Pool) -> DecisionStore:
 def store(request: pytest.FixtureRequest) -> DecisionStore:
     """Give the fake, then the real thing."""
     found: DecisionStore = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+@pytest.fixture
+async def fake_glancing_store() -> DecisionStore:
+    store = FakeDecisions()
+    store.looked_at_max = 4
+    return store
+
+
+@pytest.fixture
+async def postgres_glancing_store(pool: asyncpg.Pool) -> DecisionStore:
+    return PostgresDecisions(pool, looked_at_max=4)
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def glancing_store(request: pytest.FixtureRequest) -> DecisionStore:
+    """Give a store that looks at four decisions for a page."""
+    found: DecisionStore = request.getfixturevalue(f"{request.param}_glancing_store")
     return found
 
 
@@ -138,6 +158,121 @@ async def test_of_many_that_store_the_same_facts_at_once_each_facts_first_is_giv
     assert [one.body for one in stored if one] == answers[0]
 
 
+async def listed(store: DecisionStore, **criteria: Any) -> tuple[list[int], int | None]:
+    """Give the sequences of a page, and where the listing goes on."""
+    page = await store.list_by_criteria(DecisionCriteria(**criteria))
+    return [one.decision.sequence for one in page.items], page.next_offset
+
+
+async def store_twelve(store: DecisionStore) -> None:
+    types = ["order.placed", "order.paid", "order.placed.eu", "flight"]
+    await store.store([decision(n, fact_type=types[n % 4], fact_id=f"fact-{n % 6}") for n in range(12)])
+
+
+class TestListing:
+    """Decisions by criteria, newest first by the stored time."""
+
+    @pytest.mark.parametrize(
+        ("criteria", "sequences"),
+        [
+            ({}, [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
+            ({"fact_type": "order.paid"}, [9, 5, 1]),
+            ({"fact_type": "order.*"}, [9, 8, 5, 4, 1, 0]),
+            ({"fact_type": "order.>"}, [10, 9, 8, 6, 5, 4, 2, 1, 0]),
+            ({"fact_type": "*.placed.>"}, [10, 6, 2]),
+            ({"fact_type": "*"}, [11, 7, 3]),
+            ({"fact_type": "order"}, []),
+            ({"matched": True, "fact_type": "order.placed"}, [8, 4, 0]),
+            ({"matched": False, "fact_type": "order.placed"}, []),
+            ({"fact_id": "fact-1"}, [7, 1]),
+            ({"fact_id": "fact-1", "fact_type": "flight"}, [7]),
+            ({"fact_id": "fact-1", "until_ns": STORED_AT_NS + 7}, [1]),
+            ({"fact_id": "nobody"}, []),
+            ({"fact_id": ""}, []),
+            ({"fact_id": "fact-1\x00"}, []),
+            ({"since_ns": STORED_AT_NS + 9}, [11, 10, 9]),
+            ({"until_ns": STORED_AT_NS + 2}, [1, 0]),
+            ({"since_ns": STORED_AT_NS + 4, "until_ns": STORED_AT_NS + 6}, [5, 4]),
+            ({"since_ns": STORED_AT_NS + 6, "until_ns": STORED_AT_NS + 4}, []),
+            ({"since_ns": -(10**20), "until_ns": 10**20, "matched": True}, [10, 8, 6, 4, 2, 0]),
+            ({"since_ns": 10**20}, []),
+            ({"offset": 10}, [1, 0]),
+            ({"offset": 12}, []),
+            ({"offset": 1_000_000}, []),
+        ],
+    )
+    async def test_every_criterion_given_must_hold(
+        self, store: DecisionStore, criteria: dict[str, Any], sequences: list[int]
+    ) -> None:
+        await store_twelve(store)
+        assert await listed(store, **criteria) == (sequences, None)
+
+    async def test_pages_follow_each_other_without_gap_or_overlap(self, store: DecisionStore) -> None:
+        await store_twelve(store)
+        assert await listed(store, size=5) == ([11, 10, 9, 8, 7], 5)
+        assert await listed(store, size=5, offset=5) == ([6, 5, 4, 3, 2], 10)
+        assert await listed(store, size=5, offset=10) == ([1, 0], None)
+        assert await listed(store, size=6, offset=6) == ([5, 4, 3, 2, 1, 0], None)
+
+    async def test_an_offset_counts_what_does_not_meet_the_criteria_too(self, store: DecisionStore) -> None:
+        await store_twelve(store)
+        assert await listed(store, fact_type="flight", size=1) == ([11], 1)
+        assert await listed(store, fact_type="flight", size=1, offset=1) == ([7], 5)
+        assert await listed(store, fact_type="flight", size=1, offset=5) == ([3], None)
+
+    async def test_with_the_bound_that_a_page_tells_later_decisions_do_not_shift_the_next(
+        self, store: DecisionStore
+    ) -> None:
+        await store_twelve(store)
+        page = await store.list_by_criteria(DecisionCriteria(size=5))
+        assert page.until_ns == STORED_AT_NS + 12
+        await store.store([decision(20)])
+        assert await listed(store, size=5, offset=5, until_ns=page.until_ns) == ([6, 5, 4, 3, 2], 10)
+        assert (await store.list_by_criteria(DecisionCriteria(until_ns=7))).until_ns == 7
+
+    async def test_decisions_of_one_moment_have_an_order(self, store: DecisionStore) -> None:
+        await store_twelve(store)
+        await store.store([decision(n, stored_at_ns=STORED_AT_NS + 100) for n in range(20, 26)])
+        (whole, _) = await listed(store, size=6)
+        seen: list[int] = []
+        for offset in range(6):
+            seen += (await listed(store, size=1, offset=offset))[0]
+        assert seen == whole
+        assert sorted(whole) == [20, 21, 22, 23, 24, 25]
+
+    async def test_they_are_listed_whole(self, store: DecisionStore) -> None:
+        await store_twelve(store)
+        await store.store([decision(30, effects=WHOLE[2].effects, traceparent="00-aa-bb-01")])
+        (newest,) = (await store.list_by_criteria(DecisionCriteria(size=1))).items
+        assert newest.decision == await store.find(decision(30).key)
+
+
+async def test_of_no_decisions_there_is_an_empty_page(store: DecisionStore) -> None:
+    page = await store.list_by_criteria(DecisionCriteria())
+    assert (list(page.items), page.next_offset, page.until_ns) == ([], None, None)
+
+
+@pytest.mark.parametrize("criteria", [{"fact_type": "rare"}, {"fact_type": "rare", "fact_id": "shared"}])
+async def test_a_page_looks_at_so_many_and_says_where_to_go_on(
+    glancing_store: DecisionStore, criteria: dict[str, Any]
+) -> None:
+    store = glancing_store
+    await store.store([decision(n, fact_type="rare" if n == 1 else "usual", fact_id="shared") for n in range(10)])
+    assert await listed(store, **criteria) == ([], 4)
+    assert await listed(store, **criteria, offset=4) == ([], 8)
+    assert await listed(store, **criteria, offset=8) == ([1], None)
+    assert await listed(store, **criteria, offset=6) == ([1], None)
+
+
+async def test_a_page_ends_when_its_decisions_are_large(postgres_store: DecisionStore) -> None:
+    """Half a mebibyte is begun and not gone on with: 500 of the largest would not fit into memory."""
+    await postgres_store.store([decision(n, b"x" * 200_000) for n in range(10)])
+    assert await listed(postgres_store, size=10) == ([9, 8, 7], 3)
+    assert await listed(postgres_store, size=10, offset=8) == ([1, 0], None)
+    await postgres_store.store([decision(n, b"x" * 1_000_000) for n in range(20, 22)])
+    assert await listed(postgres_store, size=10) == ([21], 1)
+
+
 class TestRefusals:
     """A batch with data that Postgres cannot hold: nothing of it is stored, and it is told from an outage."""
 
@@ -218,7 +353,12 @@ async def test_while_postgres_is_away_nothing_is_stored_and_afterwards_it_is(dat
         store = PostgresDecisions(pool)
         await store.store([decision(1)])
         await proxy.cut()
-        for attempt in (store.store([decision(2)]), store.find(decision(1).key), store.find_by_fact_id("fact-1")):
+        for attempt in (
+            store.store([decision(2)]),
+            store.find(decision(1).key),
+            store.find_by_fact_id("fact-1"),
+            store.list_by_criteria(DecisionCriteria()),
+        ):
             with pytest.raises(UnavailableError) as away:
                 await attempt
             assert away.value.service == "postgres"
@@ -230,7 +370,12 @@ async def test_while_postgres_is_away_nothing_is_stored_and_afterwards_it_is(dat
 async def test_a_fake_that_is_away_says_so() -> None:
     store = FakeDecisions()
     store.is_away = True
-    for attempt in (store.store([decision(2)]), store.find(decision(1).key), store.find_by_fact_id("fact-1")):
+    for attempt in (
+        store.store([decision(2)]),
+        store.find(decision(1).key),
+        store.find_by_fact_id("fact-1"),
+        store.list_by_criteria(DecisionCriteria()),
+    ):
         with pytest.raises(UnavailableError):
             await attempt
 

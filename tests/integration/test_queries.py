@@ -92,6 +92,10 @@ async def test_a_rule_is_found_by_id_and_by_name(bus: Bus, some_rules: list[dict
         ("decision", {"decisionId": "0" * 32}, "NOT_FOUND"),
         ("decision", {"decisionId": "xyz"}, "VALIDATION_ERROR"),
         ("decision", {"factId": "never"}, "NOT_FOUND"),
+        ("decisions", {"pageSize": 501}, "VALIDATION_ERROR"),
+        ("decisions", {"outcome": "maybe"}, "VALIDATION_ERROR"),
+        ("decisions", {"since": "yesterday"}, "VALIDATION_ERROR"),
+        ("decisions", {"ruleId": str(uuid.uuid4())}, "INVALID_REQUEST"),
         ("sing", {}, "NOT_FOUND"),
     ],
 )
@@ -236,6 +240,28 @@ async def test_a_decision_is_found_by_its_id_and_by_its_facts(bus: Bus) -> None:
     assert await bus.ask("decision", decisionId=decision["decisionId"]) == decision
     assert await bus.ask("decision", decisionId=decision["decisionId"].upper()) == decision
     assert await bus.ask("decision", factId=decision["factId"]) == decision
+
+
+async def test_decisions_are_listed_by_criteria_newest_first(bus: Bus) -> None:
+    for number in range(4):
+        headers = {"Nats-Msg-Id": f"f-{number}"}
+        await bus.publish_fact("order.placed" if number % 2 else "order.paid.eu", {"total": number}, headers)
+    await bus.wait_stored("DECISIONS", 4)
+
+    async def listed(**criteria: Any) -> list[str]:
+        return [decision["factId"] for decision in (await bus.ask("decisions", **criteria))["items"]]
+
+    assert await listed() == ["f-3", "f-2", "f-1", "f-0"]
+    assert await listed(factType="order.paid.>") == ["f-2", "f-0"]
+    assert await listed(factType="order.placed", outcome="unmatched") == ["f-3", "f-1"]
+    assert await listed(outcome="matched") == []
+    assert await listed(factId="f-2") == ["f-2"]
+    assert await listed(until="2020-01-01T00:00:00Z") == []
+    page = await bus.ask("decisions", pageSize=3)
+    assert page["items"][0] == await bus.ask("decision", factId="f-3")
+    rest = await bus.ask("decisions", pageSize=3, pageOffset=page["nextOffset"], until=page["until"])
+    assert [one["factId"] for one in rest["items"]] == ["f-0"]
+    assert "nextOffset" not in rest
 
 
 async def test_of_two_facts_with_one_id_the_newer_decision_is_given(bus: Bus) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from domain.errors import InvalidRequestError
-from domain.identifiers import Actor, is_dotted_name
+from domain.identifiers import Actor, is_dotted_name, is_dotted_pattern
 
 
 def checked_actor(name: str) -> str:
@@ -23,10 +23,16 @@ def checked_type(fact_type: str | None) -> str | None:
     return fact_type
 
 
+def checked_type_pattern(pattern: str | None) -> str | None:
+    """Refuse what cannot be a fact's type with NATS wildcards; none is none."""
+    return None if pattern is None else checked_pattern(pattern)
+
+
 def checked_pattern(pattern: str) -> str:
     """Refuse what cannot be a fact's type with NATS wildcards."""
-    tokens = pattern.split(".")
-    if ">" in tokens[:-1]:
+    if ">" in pattern.split(".")[:-1]:
         raise typer.BadParameter("> stands at the end alone")
-    checked_type(".".join("x" if token in {"*", ">"} else token for token in tokens))
+    if not is_dotted_pattern(pattern):
+        checked_type(pattern.replace("*", "x").replace(">", "x"))
+        raise typer.BadParameter("* and > stand for whole tokens")
     return pattern

@@ -1,15 +1,19 @@
-"""``rulestream decision``: follow decisions, fetch one, or have one explained."""
+"""``rulestream decision``: follow decisions, list them, fetch one, or have one explained."""
 
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from worker.cli.arguments import checked_actor, checked_pattern
+from worker.cli.arguments import checked_actor, checked_pattern, checked_type_pattern
 
-app = typer.Typer(help="Follow decisions as they are made, fetch one, or have one explained.", no_args_is_help=True)
+app = typer.Typer(
+    help="Follow decisions as they are made, list them, fetch one, or have one explained.", no_args_is_help=True
+)
+
+PAGE_SIZE: Final = 500
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A decision's id, or a fact's.")]
 ActorOption = Annotated[str, typer.Option("--actor", envvar="RULESTREAM_ACTOR", callback=checked_actor)]
@@ -60,6 +64,55 @@ def get(
         print_json(found)
     else:
         stdout().print(JSON.from_data(found))
+
+
+@app.command("list")
+def list_(
+    fact_type: Annotated[
+        str | None,
+        typer.Option("--type", help="Only facts of this type; NATS wildcards allowed.", callback=checked_type_pattern),
+    ] = None,
+    fact: Annotated[str | None, typer.Option("--fact", metavar="ID", help="Only facts with this id.")] = None,
+    outcome: Annotated[str | None, typer.Option("--outcome", help="matched or unmatched.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only facts stored at this time (RFC 3339) or later.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Only facts stored before this time (RFC 3339).")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="So many at most.")] = 50,
+    actor: ActorOption = "viewer",
+    json: JsonOption = False,
+) -> None:
+    """List decisions, newest first by the time at which their facts were stored; with --json one a line."""
+    from rich.console import Console
+
+    from worker.cli.output import print_json
+    from worker.cli.running import run, settings_or_exit
+    from worker.cli.tables import decision_line
+    from worker.client import connected
+
+    if outcome not in (None, "matched", "unmatched"):
+        raise typer.BadParameter("matched or unmatched", param_hint="--outcome")
+    settings = settings_or_exit()
+    criteria = {"factType": fact_type, "factId": fact, "outcome": outcome, "since": since, "until": until}
+    console = Console(soft_wrap=True)
+
+    async def work() -> None:
+        left = limit
+        asked = {name: value for name, value in criteria.items() if value is not None}
+        async with connected(settings.control_url, actor) as client:
+            while True:
+                page = await client.query("decisions", {**asked, "pageSize": min(left, PAGE_SIZE)})
+                for decision in page["items"]:
+                    if json:
+                        print_json(decision)
+                    else:
+                        console.print(decision_line(decision))
+                left -= len(page["items"])
+                if left <= 0 or "nextOffset" not in page:
+                    return
+                asked |= {"pageOffset": page["nextOffset"], "until": page["until"]}
+
+    run(work())
 
 
 @app.command()

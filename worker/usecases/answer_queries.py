@@ -32,6 +32,8 @@ from streams.messages.queries import (
     GetRule,
     GetRuleset,
     ListHistory,
+    GetTemplate,
+    ListDecisions,
     ListRules,
     ListVersions,
     QueryAnswer,
@@ -45,6 +47,7 @@ from streams.messages.queries import (
 from worker.usecases.explain_decisions import DecisionExplainer
 from worker.usecases.paging import filled_page, require_page
 from worker.usecases.simulate_rules import RuleSimulator
+from worker.usecases.list_decisions import list_decisions
 
 _ENCODER: Final = msgspec.json.Encoder()
 _log = structlog.get_logger(__name__)
@@ -82,6 +85,7 @@ class QueryResponder:
         }
 
     async def handle(self, actor: Actor, verb: str, payload: bytes) -> bytes:
+            ListDecisions: self._decisions_list,
         try:
             payload_type = PAYLOADS.get(verb)
             if payload_type is None:
@@ -202,3 +206,6 @@ class QueryResponder:
 
 def _error(code: ErrorCode, message: str, details: dict[str, Any]) -> bytes:
     return _ENCODER.encode(QueryAnswer("error", error=ErrorBody(code.value, message, details)))
+    async def _decisions_list(self, _: Actor, query: ListDecisions) -> Any:
+        return await list_decisions(self._decisions, query)
+

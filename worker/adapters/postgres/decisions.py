@@ -9,10 +9,16 @@ import asyncpg
 import msgspec
 
 from domain.identifiers import is_fact_id
-from domain.ports import StoredDecision, StoreResult
+from domain.ports import DecisionCriteria, DecisionPage, ListedDecision, StoredDecision, StoreResult
 from worker.adapters.postgres.errors import translated
 from worker.adapters.postgres.statements import statements
 
+# How many decisions one page of a listing looks at, and how many bytes of them it holds before it ends.
+LOOKED_AT_MAX: Final = 50_000
+PAGE_BYTES_MAX: Final = 512 * 1024
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+_WILDCARDS: Final = {"*": "[^.]+", ">": ".+"}
 _SQL: Final = statements("decisions")
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(tuple[tuple[str, str, bytes], ...])
@@ -21,8 +27,9 @@ _DECODER: Final = msgspec.msgpack.Decoder(tuple[tuple[str, str, bytes], ...])
 class PostgresDecisions:
     """DecisionStore on a pool; every call is durable by itself (autocommit, synchronous_commit on)."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], looked_at_max: int = LOOKED_AT_MAX) -> None:
         self._pool = pool
+        self._looked_at_max = looked_at_max
 
     async def store(self, decisions: Sequence[StoredDecision]) -> StoreResult:
         chosen = sorted(decisions, key=lambda decision: decision.key)
@@ -55,12 +62,52 @@ class PostgresDecisions:
             row = await self._pool.fetchrow(_SQL["first_decisions"], [key])
         return None if row is None else _decision(row)
 
+    async def list_by_criteria(self, criteria: DecisionCriteria) -> DecisionPage:
+        if criteria.fact_id is not None and not is_fact_id(criteria.fact_id):
+            return DecisionPage([], None, criteria.until_ns)
+        with translated():
+            async with self._pool.acquire() as connection:
+                until_ns = criteria.until_ns
+                if until_ns is None:
+                    newest: int | None = await connection.fetchval(_SQL["newest_decision"])
+                    if newest is None:
+                        return DecisionPage([], None, None)
+                    until_ns = newest + 1
+                kind = "list_decisions" if criteria.fact_id is None else "list_decisions_of_fact"
+                between = (
+                    criteria.fact_id or "",
+                    INT64_MIN if criteria.since_ns is None else min(max(criteria.since_ns, INT64_MIN), INT64_MAX),
+                    min(max(until_ns, INT64_MIN), INT64_MAX),
+                )
+                rows = await connection.fetch(
+                    _SQL[kind],
+                    *between,
+                    criteria.offset,
+                    self._looked_at_max,
+                    None if criteria.fact_type is None else _expression(criteria.fact_type),
+                    criteria.matched,
+                    criteria.size,
+                    PAGE_BYTES_MAX,
+                )
+                items = [ListedDecision(_decision(row), row["place"]) for row in rows]
+                if rows and rows[0]["met"] > len(rows):
+                    return DecisionPage(items, items[-1].next_offset, until_ns)
+                end = criteria.offset + self._looked_at_max
+                goes_on = await connection.fetchval(_SQL[f"{kind}_go_on"], *between, end)
+                return DecisionPage(items, end if goes_on else None, until_ns)
+
     async def find_by_fact_id(self, fact_id: str) -> Sequence[StoredDecision]:
         if not is_fact_id(fact_id):
             return []
         with translated():
             rows = await self._pool.fetch(_SQL["decisions_of_fact"], fact_id)
         return [_decision(row) for row in rows]
+
+
+def _expression(pattern: str) -> str:
+    """Write a fact type with NATS wildcards as a regular expression: its tokens have no signs with a meaning there."""
+    parts = [_WILDCARDS.get(part, part) for part in pattern.split(".")]
+    return "^" + r"\.".join(parts) + "$"
 
 
 def _decision(row: asyncpg.Record) -> StoredDecision:

@@ -34,3 +34,75 @@ SELECT key, stored_at_ns, fact_id, fact_type, sequence, time_ns::text, matched, 
  WHERE fact_id = $1::text
  ORDER BY stored_at_ns DESC
  LIMIT 100;
+
+-- name: newest_decision
+-- When the stream stored the newest fact that was decided.
+SELECT max(stored_at_ns) FROM decision;
+
+-- name: list_decisions
+-- Decisions between two times, newest first, that meet the criteria. So many are looked at from an offset on; a page
+-- ends early for its bytes. place is the offset behind a decision, met how many there are, the page's and one more.
+SELECT key, stored_at_ns, fact_id, fact_type, sequence, time_ns::text, matched, revision, body, effects, traceparent,
+       place, met
+  FROM (
+        SELECT *, count(*) OVER () AS met, row_number() OVER (ORDER BY place) AS number,
+               sum(octet_length(body)) OVER (ORDER BY place) - octet_length(body) AS bytes_before
+          FROM (
+                SELECT *
+                  FROM (
+                        SELECT *, row_number() OVER (ORDER BY stored_at_ns DESC, key DESC) AS place
+                          FROM decision
+                         WHERE ($1::text = '') AND stored_at_ns >= $2::bigint AND stored_at_ns < $3::bigint
+                         ORDER BY stored_at_ns DESC, key DESC
+                        OFFSET $4::bigint LIMIT $5::bigint
+                       ) AS looked_at
+                 WHERE ($6::text IS NULL OR fact_type ~ $6) AND ($7::boolean IS NULL OR matched = $7)
+                 ORDER BY stored_at_ns DESC, key DESC
+                 LIMIT $8::bigint + 1
+               ) AS found
+       ) AS page
+ WHERE number <= $8::bigint AND bytes_before < $9::bigint
+ ORDER BY place;
+
+-- name: list_decisions_go_on
+-- Whether there are decisions behind those looked at.
+SELECT EXISTS (
+    SELECT FROM decision
+     WHERE ($1::text = '') AND stored_at_ns >= $2::bigint AND stored_at_ns < $3::bigint
+     ORDER BY stored_at_ns DESC
+    OFFSET $4::bigint LIMIT 1
+);
+
+-- name: list_decisions_of_fact
+-- The same of facts with an id, newest first, that meet the criteria. So many are looked at from an offset on; a page
+-- ends early for its bytes. place is the offset behind a decision, met how many there are, the page's and one more.
+SELECT key, stored_at_ns, fact_id, fact_type, sequence, time_ns::text, matched, revision, body, effects, traceparent,
+       place, met
+  FROM (
+        SELECT *, count(*) OVER () AS met, row_number() OVER (ORDER BY place) AS number,
+               sum(octet_length(body)) OVER (ORDER BY place) - octet_length(body) AS bytes_before
+          FROM (
+                SELECT *
+                  FROM (
+                        SELECT *, row_number() OVER (ORDER BY stored_at_ns DESC, key DESC) AS place
+                          FROM decision
+                         WHERE fact_id = $1::text AND stored_at_ns >= $2::bigint AND stored_at_ns < $3::bigint
+                         ORDER BY stored_at_ns DESC, key DESC
+                        OFFSET $4::bigint LIMIT $5::bigint
+                       ) AS looked_at
+                 WHERE ($6::text IS NULL OR fact_type ~ $6) AND ($7::boolean IS NULL OR matched = $7)
+                 ORDER BY stored_at_ns DESC, key DESC
+                 LIMIT $8::bigint + 1
+               ) AS found
+       ) AS page
+ WHERE number <= $8::bigint AND bytes_before < $9::bigint
+ ORDER BY place;
+
+-- name: list_decisions_of_fact_go_on
+-- Whether there are decisions behind those looked at.
+SELECT EXISTS (
+    SELECT FROM decision
+     WHERE fact_id = $1::text AND stored_at_ns >= $2::bigint AND stored_at_ns < $3::bigint
+     ORDER BY stored_at_ns DESC
+    OFFSET $4::bigint LIMIT 1
+);
