@@ -21,6 +21,8 @@ COMMANDS = [
     "worker",
     "eval",
     "lint",
+    "apply",
+    "export",
     "migrate",
     "migrate up",
     "migrate down",

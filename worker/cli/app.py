@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import bench, decision, demo, dev, evaluate, fact, lint, migrate, rule, topology, work
+from worker.cli import apply, bench, decision, demo, dev, evaluate, export, fact, lint, migrate, rule, topology, work
 
 app = typer.Typer(
     name="rulestream",
@@ -23,6 +23,8 @@ app.command("worker")(work.work)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(topology.app, name="topology")
 app.add_typer(rule.app, name="rule")
+app.command("apply")(apply.apply)
+app.command("export")(export.export)
 app.add_typer(fact.app, name="fact")
 app.add_typer(decision.app, name="decision")
 app.command("eval")(evaluate.evaluate)

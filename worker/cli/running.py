@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import typer
 import uvloop
@@ -13,6 +13,8 @@ import uvloop
 from domain.errors import RulestreamError
 from worker.cli.output import exit_with
 from worker.settings import Settings, load_settings
+
+EXIT_INTERRUPTED: Final = 130  # what shells say of a program that Ctrl-C ended
 
 _Result = TypeVar("_Result")
 
@@ -24,7 +26,7 @@ def run(work: Coroutine[Any, Any, _Result]) -> _Result:
     except RulestreamError as error:
         exit_with(error)
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def settings_or_exit(**overrides: object) -> Settings:

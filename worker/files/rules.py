@@ -11,7 +11,6 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from domain.language import CompiledRule, InvalidRuleError, Problem, compile_rul
 from domain.language import Path as OutputPath
 from domain.rules.content import Priority, RuleContent
 from streams.codec import REQUEST_BYTES_MAX
+from worker.files.front_matter import FENCE, TIME_FIELDS, json_fields, plain_text, split_rule_text
 from worker.files.lines import UnreadableError, line_batches
 from worker.files.origins import JsonLine, Origin, RuleFile
 from worker.files.problems import FileProblem, InvalidRulesError
@@ -33,10 +33,8 @@ RULE_SUFFIX: Final = ".rule"
 # A rule that is larger could not be sent as a command either.
 RULE_BYTES_MAX: Final = REQUEST_BYTES_MAX
 
-_FRONT_MATTER_FENCE: Final = "+++"
 _TEXT_FIELDS: Final = ("name", "description", "priority", "ruleId")
-_TIME_FIELDS: Final = ("effectiveFrom", "effectiveUntil")
-_FRONT_MATTER_FIELDS: Final = (*_TEXT_FIELDS, *_TIME_FIELDS, "tags")
+_FRONT_MATTER_FIELDS: Final = (*_TEXT_FIELDS, *TIME_FIELDS, "tags")
 _LINE_FIELDS: Final = (*_FRONT_MATTER_FIELDS, "dslContent")
 _TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 _JSON_PLACE: Final = re.compile(r" \(byte (\d+)\)\Z")
@@ -148,28 +146,21 @@ class _Reader:
         text = self._decoded(name, 1, data)
         if text is None:
             return
-        text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-        lines = text.split("\n")
-        fields: dict[str, Any] = {}
-        offset = 0
-        if lines[0].rstrip() == _FRONT_MATTER_FENCE:
-            end = next((at for at, line in enumerate(lines[1:], start=1) if line.rstrip() == _FRONT_MATTER_FENCE), None)
-            if end is None:
-                message = f"the front matter has no closing {_FRONT_MATTER_FENCE} line"
-                self.note(RuleFile(name, text, 0).at("front-matter-open", 1, 1, message))
-                return
-            offset = end + 1
-        origin = RuleFile(name, text, offset)
-        if offset:
-            try:
-                fields = tomllib.loads("\n".join(lines[1 : offset - 1]) + "\n")
-            except (tomllib.TOMLDecodeError, RecursionError) as error:
-                self.note(_toml_problem(origin, str(error)))
-                self._check_dsl("\n".join(lines[offset:]), origin)
-                return
-        fields = {key: _moment_as_text(value) if key in _TIME_FIELDS else value for key, value in fields.items()}
+        text = plain_text(text)
+        parts = split_rule_text(text)
+        if parts is None:
+            message = f"the front matter has no closing {FENCE} line"
+            self.note(RuleFile(name, text, 0).at("front-matter-open", 1, 1, message))
+            return
+        origin = RuleFile(name, text, parts.dsl_line_offset)
+        try:
+            fields = json_fields(parts.toml)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            self.note(_toml_problem(origin, str(error)))
+            self._check_dsl(parts.dsl, origin)
+            return
         known = self._known(fields, _FRONT_MATTER_FIELDS, origin)
-        self._take({"name": path.stem, **known}, "\n".join(lines[offset:]), origin, errors_before)
+        self._take({"name": path.stem, **known}, parts.dsl, origin, errors_before)
 
     def read_lines(self, path: Path) -> None:
         """Read newline-delimited JSON, a rule a line."""
@@ -376,8 +367,3 @@ def _toml_problem(origin: RuleFile, message: str) -> FileProblem:
     if place is not None and place[1] is not None:
         line, column = int(place[1]) + 1, int(place[2])
     return origin.at("not-toml", line, column, _TOML_PLACE.sub("", message))
-
-
-def _moment_as_text(value: Any) -> Any:
-    """Return a TOML date or time as the text that JSON would have; anything else stays, to be refused or read."""
-    return value.isoformat() if isinstance(value, date) else value

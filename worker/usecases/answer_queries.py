@@ -32,7 +32,6 @@ from streams.messages.queries import (
     GetRule,
     GetRuleset,
     ListHistory,
-    GetTemplate,
     ListDecisions,
     ListRules,
     ListVersions,
