@@ -75,25 +75,6 @@ class GetDecision(QueryPayload, frozen=True):
     fact_id: str | None = None
 
 
-class ExplainDecision(QueryPayload, frozen=True, kw_only=True):
-    """Why rules applied to a fact, or did not: to a fact that was decided, or of one rule to a fact that is given.
-
-    By ``decision_id``: the rules under which the fact was decided, those that took a branch or failed first, or one of
-    them, by ``rule_id`` or ``name``. The fact is read back from its stream, so this works for as long as that keeps it.
-
-    Without: the rule of ``rule_id`` or ``name`` in a ``version`` (default: the version that decides, else the latest),
-    or of the text ``dsl_content``, alone, on ``fact``, a JSON object. ``decision`` is then what other rules are taken
-    to have set (default: nothing). ``fact_type`` is by default one that the rule's ``on`` takes; without ``fact_time``
-    (RFC 3339 with offset) ``fact.time`` is missing and the rule's dates are not looked at.
-
-    The result has ``items`` (``ExplanationBody``), ``total`` and, where there is more, ``nextOffset``, and tells
-    ``factId`` and ``factType``; for a decision also ``decisionId`` and ``ruleset`` with ``revision`` and ``digest``.
-    """
-
-    # A fact or a decision is one of the payload's fields, and told by its own error when it is too deep.
-    depth_max: ClassVar[int] = 2 * DEPTH_MAX
-
-    decision_id: str | None = None
 class ListDecisions(QueryPayload, frozen=True, kw_only=True):
     """Decisions, newest first by the time at which the stream stored their facts.
 
@@ -115,6 +96,25 @@ class ListDecisions(QueryPayload, frozen=True, kw_only=True):
     page_offset: int = 0
 
 
+class ExplainDecision(QueryPayload, frozen=True, kw_only=True):
+    """Why rules applied to a fact, or did not: to a fact that was decided, or of one rule to a fact that is given.
+
+    By ``decision_id``: the rules under which the fact was decided, those that took a branch or failed first, or one of
+    them, by ``rule_id`` or ``name``. The fact is read back from its stream, so this works for as long as that keeps it.
+
+    Without: the rule of ``rule_id`` or ``name`` in a ``version`` (default: the version that decides, else the latest),
+    or of the text ``dsl_content``, alone, on ``fact``, a JSON object. ``decision`` is then what other rules are taken
+    to have set (default: nothing). ``fact_type`` is by default one that the rule's ``on`` takes; without ``fact_time``
+    (RFC 3339 with offset) ``fact.time`` is missing and the rule's dates are not looked at.
+
+    The result has ``items`` (``ExplanationBody``), ``total`` and, where there is more, ``nextOffset``, and tells
+    ``factId`` and ``factType``; for a decision also ``decisionId`` and ``ruleset`` with ``revision`` and ``digest``.
+    """
+
+    # A fact or a decision is one of the payload's fields, and told by its own error when it is too deep.
+    depth_max: ClassVar[int] = 2 * DEPTH_MAX
+
+    decision_id: str | None = None
     rule_id: str | None = None
     name: str | None = None
     version: int | None = None
@@ -168,6 +168,7 @@ PAYLOADS: Final[dict[str, type[QueryPayload]]] = {
     "validate": ValidateDsl,
     "command": GetCommand,
     "decision": GetDecision,
+    "decisions": ListDecisions,
     "explain": ExplainDecision,
     "simulate": SimulateRules,
 }
@@ -189,7 +190,6 @@ class RuleSummary(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     description: str
     priority: str
     tags: list[str]
-    "decisions": ListDecisions,
     status: str
     version: int
     active_version: int | None

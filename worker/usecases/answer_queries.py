@@ -1,4 +1,4 @@
-"""The queries: get, list, versions, history, ruleset, validate, command, decision, explain, simulate.
+"""The queries: get, list, versions, history, ruleset, validate, command, decision, decisions, explain, simulate.
 
 They change nothing.
 """
@@ -31,8 +31,8 @@ from streams.messages.queries import (
     GetDecision,
     GetRule,
     GetRuleset,
-    ListHistory,
     ListDecisions,
+    ListHistory,
     ListRules,
     ListVersions,
     QueryAnswer,
@@ -44,9 +44,9 @@ from streams.messages.queries import (
     version_view,
 )
 from worker.usecases.explain_decisions import DecisionExplainer
+from worker.usecases.list_decisions import list_decisions
 from worker.usecases.paging import filled_page, require_page
 from worker.usecases.simulate_rules import RuleSimulator
-from worker.usecases.list_decisions import list_decisions
 
 _ENCODER: Final = msgspec.json.Encoder()
 _log = structlog.get_logger(__name__)
@@ -79,12 +79,12 @@ class QueryResponder:
             ValidateDsl: self._validate,
             GetCommand: self._get_command,
             GetDecision: self._get_decision,
+            ListDecisions: self._decisions_list,
             ExplainDecision: self._explain,
             SimulateRules: self._simulate,
         }
 
     async def handle(self, actor: Actor, verb: str, payload: bytes) -> bytes:
-            ListDecisions: self._decisions_list,
         try:
             payload_type = PAYLOADS.get(verb)
             if payload_type is None:
@@ -196,6 +196,9 @@ class QueryResponder:
             return msgspec.Raw(decision.body)
         raise NotFoundError("no such decision", decisionId=query.decision_id, factId=query.fact_id)
 
+    async def _decisions_list(self, _: Actor, query: ListDecisions) -> Any:
+        return await list_decisions(self._decisions, query)
+
     async def _explain(self, _: Actor, query: ExplainDecision) -> Any:
         return await self._explainer.explain(query)
 
@@ -205,6 +208,3 @@ class QueryResponder:
 
 def _error(code: ErrorCode, message: str, details: dict[str, Any]) -> bytes:
     return _ENCODER.encode(QueryAnswer("error", error=ErrorBody(code.value, message, details)))
-    async def _decisions_list(self, _: Actor, query: ListDecisions) -> Any:
-        return await list_decisions(self._decisions, query)
-
