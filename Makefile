@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 FUZZ_RUNS ?= 100000
+GOVERNANCE_SEQUENCES ?= 1000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test bench fuzz check lint types imports format lock clean
+.PHONY: help run dev test bench fuzz governance check lint types imports format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 14
@@ -42,6 +43,10 @@ fuzz: $(STAMP) ## the long form of the fuzzers: FUZZ_RUNS=100000 inputs each, ov
 	$(BIN)/python -m tests.fuzz.sources $(FUZZ_RUNS) -artifact_prefix=build/fuzz/
 	$(BIN)/python -m tests.fuzz.facts $(FUZZ_RUNS) -artifact_prefix=build/fuzz/
 	RULESTREAM_FUZZ_EXAMPLES=$(FUZZ_RUNS) $(BIN)/pytest --timeout=0 tests/unit/language/test_language_hostile.py -k 'any_'
+
+governance: $(STAMP) ## the long form of the proof of governance: GOVERNANCE_SEQUENCES=1000 random sequences of commands and a model
+	RULESTREAM_GOVERNANCE_SEQUENCES=$(GOVERNANCE_SEQUENCES) RULESTREAM_GOVERNANCE_SEED=$${SEED:-$$RANDOM} \
+		$(BIN)/pytest --timeout=0 tests/governance
 
 check: lint types imports test ## what CI runs
 

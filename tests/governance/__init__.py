@@ -1,0 +1,1 @@
+"""Random commands on real servers, compared with a model: ``make governance`` runs the long form."""
