@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from domain.identifiers import Actor, CommandId, RuleId, is_dotted_name
+from domain.identifiers import Actor, CommandId, RuleId, TemplateId, is_dotted_name
 from domain.rules.events import EventName
+from domain.templates.events import TemplateEventName
 
 COMMANDS: Final = "rules.command.>"
 COMMAND_PREFIX: Final = "rules.command."
@@ -44,8 +45,8 @@ def reply(actor: Actor, command_id: CommandId) -> str:
     return f"rules.reply.{actor}.{command_id}"
 
 
-def event(rule_id: RuleId, name: EventName) -> str:
-    return f"rules.event.{rule_id}.{name}"
+def event(owner: RuleId | TemplateId, name: EventName | TemplateEventName) -> str:
+    return f"rules.event.{owner}.{name}"
 
 
 def events_of(rule_id: RuleId) -> str:

@@ -118,22 +118,22 @@ def bind_values(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> Va
     return Values(values, literals, problems)
 
 
-def fill_text(
-    text: str, parameters: Iterable[Parameter], values: Mapping[str, Any]
-) -> tuple[str, Sequence[FieldProblem]]:
-    """Put values into a rule's name, each as people read it, and tell of parameters that are none."""
-    types = {one.name: one.type for one in parameters}
-    unknown = [name for name in _IN_TEXT.findall(text) if name not in types]
-    message = "no parameter `{}` is declared"
-    problems = [
-        FieldProblem("unknown-parameter", "name", message.format(name[:PARAMETER_NAME_LENGTH_MAX])) for name in unknown
+def unknown_in_text(text: str, parameters: Iterable[Parameter]) -> list[FieldProblem]:
+    """Return the problems of a rule's name that uses parameters which are not declared."""
+    declared = {one.name for one in parameters}
+    unknown = [name for name in dict.fromkeys(_IN_TEXT.findall(text)) if name not in declared]
+    return [
+        FieldProblem(
+            "unknown-parameter", "name", f"no parameter `{name[:PARAMETER_NAME_LENGTH_MAX]}` is declared for the name"
+        )
+        for name in unknown[:PARAMETERS_MAX]
     ]
 
-    def value(found: re.Match[str]) -> str:
-        name = found[1]
-        return value_text(types[name], values[name]) if name in types and name in values else found[0]
 
-    return _IN_TEXT.sub(value, text), problems
+def fill_text(text: str, parameters: Iterable[Parameter], values: Mapping[str, Any]) -> str:
+    """Put values into a rule's name, each as people read it; what stands in a value is not read again."""
+    types = {one.name: one.type for one in parameters}
+    return _IN_TEXT.sub(lambda found: value_text(types[found[1]], values[found[1]]), text)
 
 
 def _value_problem(code: str, error: ParameterError) -> FieldProblem:

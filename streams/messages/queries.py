@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 
-from domain.ports import SortField
+from domain.ports import SortField, TemplateSortField
 from domain.rules.content import Priority, format_moment
 from domain.rules.rule import Rule, RuleVersion
 from domain.rules.status import RuleStatus
@@ -50,9 +50,28 @@ class ListVersions(QueryPayload, frozen=True):
 
 
 class ListHistory(QueryPayload, frozen=True):
-    rule_id: str
+    """By ``rule_id``, or by ``template_id`` for what happened to a template."""
+
+    rule_id: str | None = None
+    template_id: str | None = None
     page_size: int = 50
     page_offset: int = 0
+
+
+class GetTemplate(QueryPayload, frozen=True):
+    """By ``template_id`` or by ``name``."""
+
+    template_id: str | None = None
+    name: str | None = None
+
+
+class ListTemplates(QueryPayload, frozen=True):
+    created_by: str | None = None
+    name_contains: str | None = None
+    page_size: int = 50
+    page_offset: int = 0
+    sort_by: TemplateSortField = "name"
+    sort_order: Literal["asc", "desc"] = "asc"
 
 
 class GetRuleset(QueryPayload, frozen=True):
@@ -164,6 +183,8 @@ PAYLOADS: Final[dict[str, type[QueryPayload]]] = {
     "list": ListRules,
     "versions": ListVersions,
     "history": ListHistory,
+    "template": GetTemplate,
+    "templates": ListTemplates,
     "ruleset": GetRuleset,
     "validate": ValidateDsl,
     "command": GetCommand,
@@ -225,11 +246,14 @@ class VersionView(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     approved_by: str | None
     approved_at: str | None
     restored_from: int | None
+    template_id: str | None = None
+    template_version: int | None = None
+    template_parameters: dict[str, Any] | None = None
 
 
 def version_view(version: RuleVersion) -> VersionView:
     """Show one version of a rule."""
-    content = version.content
+    content, template = version.content, version.template
     return VersionView(
         version=version.number,
         name=content.name,
@@ -244,6 +268,9 @@ def version_view(version: RuleVersion) -> VersionView:
         approved_by=None if version.approved_by is None else version.approved_by.name,
         approved_at=_moment(version.approved_at),
         restored_from=version.restored_from,
+        template_id=None if template is None else template.template_id.value,
+        template_version=None if template is None else template.version,
+        template_parameters=None if template is None else dict(template.parameters),
     )
 
 
@@ -259,7 +286,7 @@ def rule_summary(rule: Rule) -> RuleSummary:
 
 def _summary_fields(rule: Rule) -> dict[str, Any]:
     content = rule.content
-    approver = rule.latest.approved_by
+    approver, template = rule.latest.approved_by, rule.latest.template
     return {
         "rule_id": rule.id.value,
         "name": content.name,
@@ -276,6 +303,7 @@ def _summary_fields(rule: Rule) -> dict[str, Any]:
         "approved_by": None if approver is None else approver.name,
         "effective_from": _moment(content.effective_from),
         "effective_until": _moment(content.effective_until),
+        "template_id": None if template is None else template.template_id.value,
     }
 
 

@@ -1,6 +1,6 @@
-"""The queries: get, list, versions, history, ruleset, validate, command, decision, decisions, explain, simulate.
+"""The queries: get, list, versions, history, template, templates, ruleset, validate, command, decision, and others.
 
-They change nothing.
+They are those of ``streams.messages.queries``. They change nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from domain.errors import (
     NotFoundError,
     RulestreamError,
     UnavailableError,
+    ValidationError,
 )
 from domain.identifiers import Actor, CommandId, RuleId, parse_decision_id
 from domain.ports import DecisionStore, DslCompiler, RuleCriteria, StoredDecision, Transactions
@@ -31,9 +32,11 @@ from streams.messages.queries import (
     GetDecision,
     GetRule,
     GetRuleset,
+    GetTemplate,
     ListDecisions,
     ListHistory,
     ListRules,
+    ListTemplates,
     ListVersions,
     QueryAnswer,
     QueryPayload,
@@ -46,6 +49,7 @@ from streams.messages.queries import (
 from worker.usecases.explain_decisions import DecisionExplainer
 from worker.usecases.list_decisions import list_decisions
 from worker.usecases.paging import filled_page, require_page
+from worker.usecases.show_templates import get_template, list_template_history, list_templates
 from worker.usecases.simulate_rules import RuleSimulator
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -75,6 +79,8 @@ class QueryResponder:
             ListRules: self._list_rules,
             ListVersions: self._list_versions,
             ListHistory: self._list_history,
+            GetTemplate: self._get_template,
+            ListTemplates: self._list_templates,
             GetRuleset: self._get_ruleset,
             ValidateDsl: self._validate,
             GetCommand: self._get_command,
@@ -145,12 +151,22 @@ class QueryResponder:
 
     async def _list_history(self, _: Actor, query: ListHistory) -> Any:
         require_page(query.page_size, query.page_offset)
+        if query.rule_id is None:
+            return await list_template_history(self._transactions, query)
+        if query.template_id is not None:
+            raise ValidationError("a history is of ruleId or of templateId: give one of them", field="templateId")
         async with self._transactions.begin() as tx:
             entries = await tx.history.of_rule(RuleId.parse(query.rule_id))
         if not entries:
             raise NotFoundError("no such rule", ruleId=query.rule_id)
         chosen = entries[query.page_offset : query.page_offset + query.page_size]
-        return filled_page((history_entry(one) for one in chosen), len(entries), query.page_offset)
+        return filled_page(map(history_entry, chosen), len(entries), query.page_offset)
+
+    async def _get_template(self, _: Actor, query: GetTemplate) -> Any:
+        return await get_template(self._transactions, query)
+
+    async def _list_templates(self, _: Actor, query: ListTemplates) -> Any:
+        return await list_templates(self._transactions, query)
 
     async def _get_ruleset(self, _: Actor, query: GetRuleset) -> Any:
         require_page(query.page_size, query.page_offset)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.templates.parameters import Parameter, bind_values, fill_text
+from domain.templates.parameters import Parameter, bind_values, fill_text, unknown_in_text
 
 PARAMETERS = (
     Parameter("tier", "string"),
@@ -56,11 +56,13 @@ def test_the_values_of_a_row_are_bounded() -> None:
     ],
 )
 def test_a_name_may_use_values_which_are_never_read_again(text: str, values: dict[str, Any], filled: str) -> None:
-    assert fill_text(text, PARAMETERS, bind_values(PARAMETERS, values).values) == (filled, [])
+    assert unknown_in_text(text, PARAMETERS) == []
+    assert fill_text(text, PARAMETERS, bind_values(PARAMETERS, values).values) == filled
 
 
 def test_a_name_that_uses_no_parameter_of_the_template_is_told() -> None:
-    _, problems = fill_text("${tier} ${tire}", PARAMETERS, {"tier": "VIP"})
+    problems = unknown_in_text("${tier} ${tire} ${tire}", PARAMETERS)
     assert [(one.code, one.field, one.message) for one in problems] == [
-        ("unknown-parameter", "name", "no parameter `tire` is declared")
+        ("unknown-parameter", "name", "no parameter `tire` is declared for the name")
     ]
+    assert len(unknown_in_text("".join(f"${{x{number}}}" for number in range(300)), PARAMETERS)) == 100

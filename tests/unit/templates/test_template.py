@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from domain.errors import ConflictError, ValidationError
-from domain.identifiers import Actor, CommandId, TemplateId
+from domain.identifiers import Actor, CommandId, RuleId, TemplateId
+from domain.rules.content import Priority, RuleContent
+from domain.rules.rule import Rule, TemplateOrigin
 from domain.templates.events import TemplateEventName
 from domain.templates.parameters import Parameter
 from domain.templates.template import Template, TemplateContent
@@ -168,3 +170,20 @@ def test_an_id_is_a_commands_own_and_no_rules() -> None:
     assert str(ID) == ID.value
     with pytest.raises(ValidationError, match="templateId is not a UUID"):
         TemplateId.parse("big orders")
+
+
+def test_a_rule_that_is_rolled_back_is_of_the_template_again() -> None:
+    made = RuleContent("big orders", "when order.total > 100.0", Priority.LOW)
+    origin = TemplateOrigin(ID, 1, {"limit": 100})
+    rule = Rule.create(RuleId.for_name("big orders"), made, ANN, NOW, origin)
+    (created,) = rule.pull_events()
+    assert created.data == {"templateId": ID.value, "templateVersion": 1, "parameters": {"limit": 100}}
+    assert created.content_digest == made.digest(rule.id, 1)
+    rule.submit(None, ANN, NOW)
+    rule.approve(1, None, BOB, NOW)
+    first = rule.latest
+    assert first.template == origin
+    rule.update(made, 1, ANN, LATER)
+    assert rule.latest.template is None
+    rule.roll_back(first, BOB, LATER)
+    assert (rule.version, rule.latest.template) == (3, origin)
