@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -49,6 +50,12 @@ def a_worker_runs(world: World) -> None:
 @given("a worker runs on streams that forget message ids after a second")
 def a_worker_on_forgetful_streams(world: World) -> None:
     world.start_worker(**FORGETFUL)
+
+
+@given("two workers run")
+def two_workers_run(world: World) -> None:
+    world.start_worker()
+    world.start_worker()
 
 
 @given("a worker runs under the role policy:")
@@ -376,6 +383,28 @@ def publish_creations(world: World, actor: str, names: list[str]) -> None:
     world.run(publish())
 
 
+@when(parsers.parse('{count:d} actors create the rule "{name}" at once'))
+def create_at_once(world: World, count: int, name: str) -> None:
+    send_at_once(world, count, "create", {"name": name, "dslContent": GOLD.format(10), "priority": "MEDIUM"})
+
+
+@when(parsers.parse("{count:d} actors update version {version:d} of the rule at once"))
+def update_at_once(world: World, count: int, version: int) -> None:
+    change = {"ruleId": world.rule["ruleId"], "expectedVersion": version, "description": "for gold"}
+    send_at_once(world, count, "update", change)
+
+
+def send_at_once(world: World, count: int, verb: str, payload: dict[str, Any]) -> None:
+    """Send one command as each of so many actors; workers decide one actor's in turn, but several actors' at once."""
+    bus = world.bus
+
+    async def send() -> list[dict[str, Any]]:
+        senders = (bus.command(f"actor-{number}", verb, payload) for number in range(count))
+        return list(await asyncio.gather(*senders))
+
+    world.answers = world.run(send())
+
+
 @when(parsers.parse("{actor} publishes a command {fault}"))
 def publishes_faulty(world: World, actor: str, fault: str) -> None:
     """Publish what nobody can be answered for."""
@@ -450,6 +479,29 @@ def problems_of_fields(world: World, fields: str) -> None:
 @then(parsers.parse("its details name the field {field}"))
 def details_name_the_field(world: World, field: str) -> None:
     assert world.answer["error"]["details"]["field"] == field
+
+
+@then(parsers.re(r"one of the answers is ok and the others are the error (?P<code>[A-Z_]+)"))
+def one_is_ok(world: World, code: str) -> None:
+    (done,) = (answer for answer in world.answers if answer["status"] == "ok")
+    world.rule = done["result"]
+    refused = [answer["error"]["code"] for answer in world.answers if answer["status"] == "error"]
+    assert refused == [code] * (len(world.answers) - 1)
+
+
+@then(parsers.parse('one of the answers is ok and the others are the error {code} with "{message}"'))
+def one_is_ok_and_the_others_say(world: World, code: str, message: str) -> None:
+    one_is_ok(world, code)
+    assert {answer["error"]["message"] for answer in world.answers if answer["error"]} == {message}
+
+
+@then(parsers.parse("there is one rule, whose events are {names}"))
+def one_rule_with_events(world: World, names: str) -> None:
+    page = world.run(world.bus.ask("list"))
+    assert [rule["ruleId"] for rule in page["items"]] == [world.rule["ruleId"]]
+    history = world.run(world.bus.ask("history", ruleId=world.rule["ruleId"]))
+    assert [event["eventType"] for event in history["items"]] == names.split(", ")
+    world.run(world.published_is_history())
 
 
 @then(parsers.parse("its details name the actor {actor}, the verb {verb} and the role {role}"))

@@ -47,6 +47,7 @@ class World:
     stack: EmbeddedStack | None = None
     process: subprocess.Popen[bytes] | None = None
     answer: dict[str, Any] = field(default_factory=dict)
+    answers: list[dict[str, Any]] = field(default_factory=list)
     first_answer: dict[str, Any] = field(default_factory=dict)
     rule: dict[str, Any] = field(default_factory=dict)
     event: dict[str, Any] = field(default_factory=dict)

@@ -70,3 +70,16 @@ Feature: A command is decided once
     Then the answer is the error UNAVAILABLE
     And the command waits unanswered
     And when Postgres is back the answer to the command comes
+
+  Scenario: Of many who create one name at once, one does
+    Given two workers run
+    When 8 actors create the rule "gold discount" at once
+    Then one of the answers is ok and the others are the error BUSINESS_ERROR with "rule name already exists"
+    And there is one rule, whose events are RuleCreated
+
+  Scenario: Of many who change one version at once, one does
+    Given two workers run
+    And ann created the rule "gold discount"
+    When 8 actors update version 1 of the rule at once
+    Then one of the answers is ok and the others are the error CONFLICT
+    And there is one rule, whose events are RuleCreated, RuleUpdated
