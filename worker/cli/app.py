@@ -7,7 +7,24 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import apply, bench, decision, demo, dev, evaluate, export, fact, lint, migrate, rule, topology, work
+from worker.cli import (
+    apply,
+    bench,
+    command,
+    decision,
+    demo,
+    dev,
+    evaluate,
+    export,
+    fact,
+    lint,
+    migrate,
+    rule,
+    ruleset,
+    topology,
+    validate,
+    work,
+)
 
 app = typer.Typer(
     name="rulestream",
@@ -22,7 +39,10 @@ app.command("demo")(demo.demo)
 app.command("worker")(work.work)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(topology.app, name="topology")
+rule.app.command("validate")(validate.validate)
 app.add_typer(rule.app, name="rule")
+app.add_typer(ruleset.app, name="ruleset")
+app.add_typer(command.app, name="command")
 app.command("apply")(apply.apply)
 app.command("export")(export.export)
 app.add_typer(fact.app, name="fact")

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from worker.cli.asking import answer
 from worker.cli.rule import ActorOption
 
 if TYPE_CHECKING:
     from worker.applying import Outcome
+    from worker.client import Client
     from worker.files.plan import Plan
     from worker.files.rules import RuleSet, RuleSource
 
@@ -97,17 +99,12 @@ def _checked(rules: Path, *, json: bool) -> RuleSet:
 
 def _plan(sources: tuple[RuleSource, ...], actor: str) -> Plan:
     from worker.applying import read_known
-    from worker.cli.running import run, settings_or_exit
-    from worker.client import connected
     from worker.files.plan import plan_changes
 
-    settings = settings_or_exit()
+    async def work(client: Client) -> Plan:
+        return plan_changes(sources, await read_known(client, sources))
 
-    async def work() -> Plan:
-        async with connected(settings.control_url, actor) as client:
-            return plan_changes(sources, await read_known(client, sources))
-
-    return run(work())
+    return answer(actor, work)
 
 
 def _require_consent(plan: Plan, *, yes: bool, json: bool) -> None:
@@ -130,22 +127,18 @@ def _send(plan: Plan, actor: str, outcomes: list[Outcome], *, submit: bool, json
     from worker.applying import Outcome, send_changes
     from worker.cli.output import progress, stdout
     from worker.cli.plans import outcome_line, outcomes_line
-    from worker.cli.running import EXIT_INTERRUPTED, run, settings_or_exit
-    from worker.client import connected
+    from worker.cli.running import EXIT_INTERRUPTED
 
-    settings = settings_or_exit()
-
-    async def work() -> None:
-        with progress("applying", len(plan.changes)) as update:
-            async with connected(settings.control_url, actor) as client:
-                async for outcome in send_changes(client, plan, submit=submit):
-                    outcomes.append(outcome)
-                    update(len(outcomes))
-                    if not json:
-                        stdout().print(outcome_line(outcome), soft_wrap=True)
+    async def work(client: Client) -> None:
+        with progress("applying", len(plan.changes), wanted=json) as update:
+            async for outcome in send_changes(client, plan, submit=submit):
+                outcomes.append(outcome)
+                update(len(outcomes))
+                if not json:
+                    stdout().print(outcome_line(outcome), soft_wrap=True)
 
     try:
-        run(work())
+        answer(actor, work)
     except typer.Exit as end:
         if end.exit_code == EXIT_INTERRUPTED and len(outcomes) < len(plan.changes):
             planned = plan.changes[len(outcomes)]

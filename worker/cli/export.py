@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from worker.cli.asking import answer
 from worker.cli.rule import ActorOption
 
 if TYPE_CHECKING:
+    from worker.client import Client
     from worker.files.export import ExportedRule, ExportPlan
 
 STDOUT: Final = Path("-")
@@ -72,17 +74,13 @@ def _is_lines(target: Path, form: str | None) -> bool:
 
 def _rules(actor: str, status: str | None, tag: str | None, *, active: bool) -> tuple[list[ExportedRule], int]:
     from worker.applying import read_rules_to_export
-    from worker.cli.running import run, settings_or_exit
-    from worker.client import connected
 
-    settings = settings_or_exit()
     criteria = {key: value for key, value in {"status": status, "tag": tag}.items() if value is not None}
 
-    async def work() -> tuple[list[ExportedRule], int]:
-        async with connected(settings.control_url, actor) as client:
-            return await read_rules_to_export(client, criteria, active=active)
+    async def work(client: Client) -> tuple[list[ExportedRule], int]:
+        return await read_rules_to_export(client, criteria, active=active)
 
-    return run(work())
+    return answer(actor, work)
 
 
 def _lines(rules: list[ExportedRule], *, ids: bool) -> str:

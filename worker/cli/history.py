@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from rich.text import Text
+
+from worker.cli.output import visible
 
 DIGEST_SHOWN: Final = 12
 _INDENT: Final = "    "
@@ -54,7 +55,7 @@ def history_text(entries: Sequence[Mapping[str, Any]], versions: Sequence[Mappin
     content = {version["version"]: version for version in versions}
     text = Text()
     if entries:
-        text.append(_visible(entries[-1]["name"]), style="bold")
+        text.append(visible(entries[-1]["name"]), style="bold")
         text.append(f"  {entries[-1]['ruleId']}\n", style="dim")
     widths = {key: max((len(entry[key]) for entry in entries), default=0) for key in ("occurredAt", "actor")}
     for entry in entries:
@@ -98,20 +99,12 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tu
         lineterm="",
     )
     for number, line in enumerate(lines):
-        yield _visible(line), "bold" if number < 2 else _DIFF_STYLES.get(line[0], "")
+        yield visible(line), "bold" if number < 2 else _DIFF_STYLES.get(line[0], "")
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return _visible(", ".join(value))
-    return _visible(value if isinstance(value, str) else msgspec.json.encode(value).decode())
-
-
-def _visible(text: str) -> str:
-    """Escape what a terminal would obey or hide: controls but the tab, direction marks, zero widths, surrogates."""
-    return "".join(
-        one if one == "\t" or unicodedata.category(one) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} else f"\\u{ord(one):04x}"
-        for one in text
-    )
+        return visible(", ".join(value))
+    return visible(value if isinstance(value, str) else msgspec.json.encode(value).decode())

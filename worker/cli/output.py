@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,22 @@ def say(text: str) -> None:
     What files and servers sent may be in it, so that no control character of theirs reaches the terminal.
     """
     _print(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
+def visible(text: str) -> str:
+    """Escape what a terminal would obey or hide: controls but the tab, direction marks, zero widths, surrogates.
+
+    Who approves a rule must see what it says.
+    """
+    return "".join(
+        one if one == "\t" or unicodedata.category(one) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} else f"\\u{ord(one):04x}"
+        for one in text
+    )
+
+
+def visible_lines(text: str) -> str:
+    """Do the same and keep the lines."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def print_json_line(data: dict[str, Any]) -> None:

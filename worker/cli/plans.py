@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.applying import Outcome
+from worker.cli.output import visible
 from worker.files.plan import Action, Plan, PlannedRule
 
 # Of rules that stay as they are; the others are all shown.
@@ -96,20 +96,6 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 def outcomes_json(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """Return what became of changes as JSON data."""
     return [_outcome_json(outcome) for outcome in outcomes]
-
-
-def visible(text: str) -> str:
-    """Return text in which no control character, and none that turns the direction of writing, reaches a terminal."""
-    return "".join(
-        character
-        if character == "\t" or (unicodedata.category(character) != "Cc" and not _turns(character))
-        else "\N{REPLACEMENT CHARACTER}"
-        for character in text
-    )
-
-
-def _turns(character: str) -> bool:
-    return unicodedata.bidirectional(character) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def _cells(planned: PlannedRule) -> tuple[str, str, str, str, str]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from domain.errors import ErrorCode
 from worker.cli.arguments import checked_actor
+from worker.cli.asking import ask
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from worker.client import Client
 
 app = typer.Typer(help="Write, review and activate rules; look at them.", no_args_is_help=True)
 
@@ -30,6 +38,16 @@ PriorityOption = Annotated[str | None, typer.Option("--priority", help="LOW, MED
 TagsOption = Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")]
 FromOption = Annotated[str | None, typer.Option("--effective-from", help="RFC 3339, with offset.")]
 UntilOption = Annotated[str | None, typer.Option("--effective-until", help="RFC 3339, with offset.")]
+PageSizeOption = Annotated[int, typer.Option("--page-size", min=1, max=500)]
+PageOffsetOption = Annotated[int, typer.Option("--page-offset", min=0)]
+AllOption = Annotated[bool, typer.Option("--all", help="Follow the pages to the end.")]
+
+_CLEARED: Final = {
+    "description": "description",
+    "tags": "tags",
+    "effective-from": "effectiveFrom",
+    "effective-until": "effectiveUntil",
+}
 
 
 @app.command()
@@ -65,17 +83,27 @@ def update(
     tag: TagsOption = None,
     effective_from: FromOption = None,
     effective_until: UntilOption = None,
+    clear: Annotated[
+        list[str] | None,
+        typer.Option("--clear", help=f"Empty a field ({', '.join(_CLEARED)}); several times for several."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a new version in DRAFT; the version that is deciding goes on."""
+    """Write a new version in DRAFT; the version that is deciding goes on. What is not given keeps its value."""
     payload = _content(file, name, dsl, priority, description, tag, effective_from, effective_until)
+    for field in clear or ():
+        if field not in _CLEARED or _CLEARED[field] in payload:
+            raise typer.BadParameter(f"one of {', '.join(_CLEARED)} that is not given", param_hint="--clear")
+        payload[_CLEARED[field]] = None
     _command(actor, "update", payload, rule=rule, expected=expected_version, wants_version=True, json=json)
 
 
 @app.command()
-def submit(rule: RuleArgument, actor: ActorOption, json: JsonOption = False) -> None:
+def submit(
+    rule: RuleArgument, actor: ActorOption, expected_version: VersionOption = None, json: JsonOption = False
+) -> None:
     """Ask for approval."""
-    _command(actor, "submit", {}, rule=rule, json=json)
+    _command(actor, "submit", {}, rule=rule, expected=expected_version, json=json)
 
 
 @app.command()
@@ -135,11 +163,19 @@ def delete(rule: RuleArgument, actor: ActorOption, json: JsonOption = False) -> 
 
 
 @app.command()
-def get(rule: RuleArgument, actor: ActorOption = "viewer", json: JsonOption = False) -> None:
-    """Show a rule."""
-    from worker.cli.tables import rule_panel
+def get(
+    rule: RuleArgument,
+    actor: ActorOption = "viewer",
+    version: Annotated[int | None, typer.Option("--version", min=1, help="Show this version's content.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show a rule: its latest version, or another."""
+    from worker.cli.tables import rule_panel, version_panel
 
-    _query(actor, "get", _named(rule), rule_panel, json=json)
+    if version is None:
+        _query(actor, "get", _named(rule), rule_panel, json=json)
+    else:
+        ask(actor, partial(_version, rule=rule, number=version), version_panel, json=json)
 
 
 @app.command("list")
@@ -150,13 +186,14 @@ def list_rules(
     created_by: Annotated[str | None, typer.Option("--created-by")] = None,
     name_contains: Annotated[str | None, typer.Option("--name-contains")] = None,
     tag: Annotated[str | None, typer.Option("--tag")] = None,
-    page_size: Annotated[int, typer.Option("--page-size", min=1, max=500)] = 50,
-    page_offset: Annotated[int, typer.Option("--page-offset", min=0)] = 0,
+    page_size: PageSizeOption = 50,
+    page_offset: PageOffsetOption = 0,
+    every: AllOption = False,
     sort_by: Annotated[str, typer.Option("--sort-by", help="name, createdAt, updatedAt, priority or status.")] = "name",
     sort_order: Annotated[str, typer.Option("--sort-order", help="asc or desc.")] = "asc",
     json: JsonOption = False,
 ) -> None:
-    """List rules, a page at a time."""
+    """List rules, a page at a time or all."""
     from worker.cli.tables import rules_table
 
     criteria = {
@@ -170,15 +207,24 @@ def list_rules(
         "sortBy": sort_by,
         "sortOrder": sort_order,
     }
-    _query(actor, "list", {key: value for key, value in criteria.items() if value is not None}, rules_table, json=json)
+    payload = {key: value for key, value in criteria.items() if value is not None}
+    _query(actor, "list", payload, rules_table, every=every, json=json)
 
 
 @app.command()
-def versions(rule: RuleArgument, actor: ActorOption = "viewer", json: JsonOption = False) -> None:
-    """Show a rule's versions, the newest first."""
+def versions(
+    rule: RuleArgument,
+    actor: ActorOption = "viewer",
+    page_size: PageSizeOption = 50,
+    page_offset: PageOffsetOption = 0,
+    every: AllOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Show a rule's versions, the newest first, a page at a time or all."""
     from worker.cli.tables import versions_table
 
-    _query(actor, "versions", {}, versions_table, rule=rule, json=json)
+    page = {"pageSize": page_size, "pageOffset": page_offset}
+    _query(actor, "versions", page, versions_table, rule=rule, every=every, json=json)
 
 
 @app.command()
@@ -282,7 +328,7 @@ def _command(
             if rule is not None:
                 view = await client.query("get", _named(rule))
                 target = {"ruleId": view["ruleId"]}
-                if wants_version:
+                if wants_version or expected is not None:
                     target["expectedVersion"] = view["version"] if expected is None else expected
             return await client.command(verb, {**target, **payload})
 
@@ -293,22 +339,30 @@ def _command(
         stdout().print(rule_line(verb, found))
 
 
-def _query(actor: str, verb: str, payload: dict[str, Any], show: Any, *, rule: str | None = None, json: bool) -> None:
-    from worker.cli.output import print_json, stdout
-    from worker.cli.running import run, settings_or_exit
-    from worker.client import connected
+def _query(
+    actor: str,
+    verb: str,
+    payload: dict[str, Any],
+    show: Callable[[dict[str, Any]], RenderableType],
+    *,
+    rule: str | None = None,
+    every: bool = False,
+    json: bool,
+) -> None:
+    async def work(client: Client) -> dict[str, Any]:
+        target: dict[str, Any] = {}
+        if rule is not None:
+            target = {"ruleId": (await client.query("get", _named(rule)))["ruleId"]}
+        return await (client.query_all if every else client.query)(verb, {**target, **payload})
 
-    settings = settings_or_exit()
+    ask(actor, work, show, json=json)
 
-    async def work() -> dict[str, Any]:
-        async with connected(settings.control_url, actor) as client:
-            target: dict[str, Any] = {}
-            if rule is not None:
-                target = {"ruleId": (await client.query("get", _named(rule)))["ruleId"]}
-            return await client.query(verb, {**target, **payload})
 
-    found = run(work())
-    if json:
-        print_json(found)
-    else:
-        stdout().print(show(found))
+async def _version(client: Client, *, rule: str, number: int) -> dict[str, Any]:
+    import msgspec
+
+    from worker.applying import version_of
+
+    found = await version_of(client, (await client.query("get", _named(rule)))["ruleId"], number)
+    shown: dict[str, Any] = msgspec.to_builtins(found)
+    return shown

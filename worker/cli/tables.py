@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
+from rich.json import JSON
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+from worker.cli.output import visible, visible_lines
 
 _STATUS_STYLES: Final = {
     "DRAFT": "white",
@@ -33,8 +37,7 @@ def rule_line(verb: str, rule: dict[str, Any]) -> RenderableType:
 
 def rule_panel(rule: dict[str, Any]) -> RenderableType:
     """A rule, whole."""
-    table = Table.grid(padding=(0, 2))
-    for label, key in (
+    labels = (
         ("id", "ruleId"),
         ("status", "status"),
         ("version", "version"),
@@ -49,12 +52,26 @@ def rule_panel(rule: dict[str, Any]) -> RenderableType:
         ("approved by", "approvedBy"),
         ("effective from", "effectiveFrom"),
         ("effective until", "effectiveUntil"),
-    ):
-        value = rule.get(key)
-        if value not in (None, "", []):
-            shown = ", ".join(value) if isinstance(value, list) else str(value)
-            table.add_row(Text(label, style="dim"), Text(shown, style=_STATUS_STYLES.get(shown, "")))
-    return Group(Panel(table, title=Text(rule["name"], style="bold"), title_align="left"), Text(rule["dslContent"]))
+    )
+    return _panel(rule, labels)
+
+
+def version_panel(version: dict[str, Any]) -> RenderableType:
+    """One version of a rule, whole."""
+    labels = (
+        ("version", "version"),
+        ("priority", "priority"),
+        ("description", "description"),
+        ("tags", "tags"),
+        ("author", "author"),
+        ("created", "createdAt"),
+        ("approved by", "approvedBy"),
+        ("approved", "approvedAt"),
+        ("restored from", "restoredFrom"),
+        ("effective from", "effectiveFrom"),
+        ("effective until", "effectiveUntil"),
+    )
+    return _panel(version, labels)
 
 
 def rules_table(page: dict[str, Any]) -> RenderableType:
@@ -88,6 +105,32 @@ def versions_table(page: dict[str, Any]) -> RenderableType:
     return Group(table, _more(page))
 
 
+def ruleset_table(page: dict[str, Any]) -> RenderableType:
+    """A page of the rules that decide."""
+    table = Table("name", "version", "priority", "content digest", "id")
+    for rule in page["items"]:
+        digest = Text(rule["contentDigest"][:16], style="dim")
+        table.add_row(
+            Text(visible(rule["name"])),
+            str(rule["version"]),
+            rule["priority"],
+            digest,
+            Text(rule["ruleId"], style="dim"),
+        )
+    header = Text(f"ruleset {page['revision']}, digest {page['digest']}", style="bold")
+    return Group(header, table, _more(page))
+
+
+def command_answer(answer: dict[str, Any]) -> RenderableType:
+    """What a command was answered with."""
+    error, result = answer["error"], answer["result"]
+    if error is not None:
+        return Text(f"error[{error['code']}]: {error['message']}", style="red")
+    if isinstance(result, dict) and {"ruleId", "name", "version", "activeVersion", "status"} <= result.keys():
+        return rule_line("ok", result)
+    return JSON.from_data(result)
+
+
 def decision_line(decision: dict[str, Any]) -> Text:
     """One line that says what was decided about a fact."""
     text = Text(decision["factTime"] or "-", style="dim")
@@ -98,6 +141,18 @@ def decision_line(decision: dict[str, Any]) -> Text:
     if decision["faultCount"]:
         text.append(f"  {decision['faultCount']} faults", style="bold red")
     return text
+
+
+def _panel(data: dict[str, Any], labels: Iterable[tuple[str, str]]) -> RenderableType:
+    """Show what has a value, above the DSL."""
+    table = Table.grid(padding=(0, 2))
+    for label, key in labels:
+        value = data.get(key)
+        if value not in (None, "", []):
+            shown = ", ".join(value) if isinstance(value, list) else str(value)
+            table.add_row(Text(label, style="dim"), Text(visible_lines(shown), style=_STATUS_STYLES.get(shown, "")))
+    title = Text(visible(data["name"]), style="bold")
+    return Group(Panel(table, title=title, title_align="left"), Text(visible_lines(data["dslContent"])))
 
 
 def _more(page: dict[str, Any]) -> Text:
