@@ -36,6 +36,24 @@ Feature: Who may send what
       | olga  | approve    | approver |
       | eve   | create     | author   |
 
+  Scenario Outline: Templates are the authors'
+    When <actor> sends the command <verb> with the payload:
+      """
+      {}
+      """
+    Then the answer is the error <code>
+    And nothing has changed
+
+    Examples:
+      | actor | verb                 | code              |
+      | vera  | create-template      | FORBIDDEN         |
+      | vera  | update-template      | FORBIDDEN         |
+      | vera  | delete-template      | FORBIDDEN         |
+      | vera  | instantiate-template | FORBIDDEN         |
+      | bob   | create-template      | FORBIDDEN         |
+      | bob   | instantiate-template | FORBIDDEN         |
+      | ann   | create-template      | MISSING_PARAMETER |
+
   Scenario: The stream goes on after a refusal
     Given eve is refused with FORBIDDEN for the command create
     When ann submits the rule
