@@ -194,11 +194,10 @@ class Model:
     def refusals(self, command: Command) -> Refusals:
         """Give everything that is wrong with a command, as things stand."""
         fields = FIELDS.get(command.verb)
-        forbidden: Refusals = set() if may(command.actor, command.verb) else {("FORBIDDEN", None)}
         if fields is None:
-            return {("NOT_FOUND", None), *forbidden}
-        if forbidden:
-            return forbidden
+            return {("NOT_FOUND", None)}
+        if not may(command.actor, command.verb):
+            return {("FORBIDDEN", None)}
         if isinstance(command.payload, bytes):
             return {("INVALID_REQUEST", None)}
         found = _misfits(command.verb, fields, command.payload)
@@ -429,7 +428,7 @@ def _misfits(verb: str, fields: Mapping[str, tuple[type, ...]], payload: Mapping
 
 def _text_refusals(payload: Mapping[str, Any]) -> Refusals:
     reason, comment = payload.get("reason", "a reason"), payload.get("comment") or ""
-    if not reason.strip() or len(reason) > 500 or len(comment) > 500:
+    if not reason.strip() or len(reason) > 500 or len(comment) > 500 or "\0" in reason + comment:
         return {("VALIDATION_ERROR", None)}
     return set()
 

@@ -276,7 +276,7 @@ _steps = _weighted(
 )
 _disruptions = st.builds(
     Disruption,
-    st.sampled_from(("stopped", "killed", "dying")),
+    _weighted((1, st.just("stopped")), (3, st.just("killed")), (2, st.just("dying"))),
     st.lists(_commands, min_size=1, max_size=3).map(tuple),
     st.integers(0, 3),
 )

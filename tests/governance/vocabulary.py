@@ -73,9 +73,9 @@ BAD_TIMES = ("tomorrow", "2026-01-01", "2026-01-01T00:00:00", "2026-02-30T00:00:
 PRIORITIES = ("MEDIUM", "LOW", "HIGH", "CRITICAL")
 BAD_PRIORITIES = ("", "URGENT", "low")
 REASONS = ("too generous", "zu großzügig ✓", "r" * 500)
-BAD_REASONS = ("", " ", "r" * 501)
+BAD_REASONS = ("", " ", "r" * 501, "nul \0")
 COMMENTS = (None, "fine", "c" * 500)
-BAD_COMMENTS = ("c" * 501,)
+BAD_COMMENTS = ("c" * 501, "nul \0")
 
 # Who there is, in which roles; every one of them may be refused something, but for the admin.
 ROLES = {

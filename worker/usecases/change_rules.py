@@ -18,7 +18,7 @@ from domain.decisions.ruleset import ActiveRule, RulesetState, bind
 from domain.errors import BusinessError, NotFoundError, ValidationError
 from domain.identifiers import Actor, CommandId, RuleId
 from domain.ports import DslCompiler, RulesetSource, Transaction
-from domain.rules.content import RuleContent, format_moment
+from domain.rules.content import RuleContent, format_moment, is_storable
 from domain.rules.rule import Rule
 from streams.messages.commands import (
     ActivateRule,
@@ -96,7 +96,7 @@ async def submit_rule(tx: Transaction, payload: SubmitRule, request: Request, _:
 
 async def approve_rule(tx: Transaction, payload: ApproveRule, request: Request, _: Tools) -> Rule:
     """Approve exactly the expected version, by someone who did not write it."""
-    _require_short("comment", payload.comment)
+    _require_words("comment", payload.comment)
     rule = await _existing(tx, payload.rule_id)
     rule.approve(payload.expected_version, payload.comment, request.actor, request.now)
     await tx.rules.save(rule)
@@ -107,7 +107,7 @@ async def reject_rule(tx: Transaction, payload: RejectRule, request: Request, _:
     """Send a version back to DRAFT, with a reason."""
     if not payload.reason.strip():
         raise ValidationError("a rejection needs a reason", field="reason")
-    _require_short("reason", payload.reason)
+    _require_words("reason", payload.reason)
     rule = await _existing(tx, payload.rule_id)
     rule.reject(payload.reason, request.actor, request.now)
     await tx.rules.save(rule)
@@ -204,6 +204,9 @@ def _fields(content: RuleContent) -> dict[str, Any]:
     }
 
 
-def _require_short(field: str, text: str | None) -> None:
+def _require_words(field: str, text: str | None) -> None:
+    """Refuse what is too long, or is no text, to stand in a rule's history; raises ValidationError."""
     if text is not None and len(text) > REASON_LENGTH_MAX:
         raise ValidationError(f"{field} cannot exceed {REASON_LENGTH_MAX} characters", field=field)
+    if text is not None and not is_storable(text):
+        raise ValidationError(f"{field} cannot hold NUL or lone surrogates", field=field)
