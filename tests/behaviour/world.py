@@ -22,8 +22,11 @@ from worker.settings import Settings, load_settings
 T = TypeVar("T")
 
 # What a command may change; the command log is not among it, for a refusal is logged too.
-TABLES = ("rule", "rule_name", "rule_version", "rule_event", "ruleset", "ruleset_member")
-EVENTS_OF_HISTORY = "SELECT event_id::text FROM rule_event WHERE rule_id = $1::uuid ORDER BY number"
+TABLES = ("rule", "rule_name", "rule_version", "rule_event", "ruleset", "ruleset_member", "template", "template_event")
+HISTORY = """
+SELECT rule_id::text AS id, number, event_id::text FROM rule_event
+UNION ALL SELECT template_id::text, number, event_id::text FROM template_event ORDER BY id, number
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class World:
     answers: list[dict[str, Any]] = field(default_factory=list)
     first_answer: dict[str, Any] = field(default_factory=dict)
     rule: dict[str, Any] = field(default_factory=dict)
+    template: dict[str, Any] = field(default_factory=dict)
     event: dict[str, Any] = field(default_factory=dict)
     decision: dict[str, Any] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
@@ -131,11 +135,9 @@ class World:
             of_rules: dict[str, list[str]] = {}
             for message in await self.bus.stored("RULES_EVENTS"):
                 of_rules.setdefault(message.body["ruleId"], []).append(message.body["eventId"])
-            rows = await connection.fetch("SELECT DISTINCT rule_id::text AS id FROM rule_event")
-            history = {
-                row["id"]: [one["event_id"] for one in await connection.fetch(EVENTS_OF_HISTORY, row["id"])]
-                for row in rows
-            }
+            history: dict[str, list[str]] = {}
+            for row in await connection.fetch(HISTORY):
+                history.setdefault(row["id"], []).append(row["event_id"])
             assert of_rules == history
         finally:
             await connection.close()
