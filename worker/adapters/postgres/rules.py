@@ -26,6 +26,14 @@ _COLUMNS: Final = {
     "priority": "r.priority_rank",
     "status": "r.status",
 }
+# In the order in which their values are given. A pattern is folded once, and not for each name.
+_CRITERIA: Final = (
+    "r.status = ${}::text",
+    "r.priority_rank = ${}::smallint",
+    "r.created_by = ${}::text",
+    'r.name_folded LIKE (SELECT lower(${}::text COLLATE pg_c_utf8) COLLATE "C")',
+    "r.tags @> ARRAY[${}::text]",
+)
 
 
 class PostgresRules:
@@ -98,11 +106,22 @@ class PostgresRules:
         )
         direction = "DESC" if criteria.descending else "ASC"
         order = f"{_COLUMNS[criteria.sort_by]} {direction}, r.rule_id {direction}"
-        total = await self._connection.fetchval(_SQL["count_rules"], *filters)
-        rows = await self._connection.fetch(
-            _SQL["list_rules"].format(order=order), *filters, criteria.page_size, criteria.page_offset
-        )
+        offset, size = criteria.page_offset, criteria.page_size
+        total: int | None = None
+        if offset > 0:
+            total = await self._count(filters)
+            if total <= offset:
+                return RulePage([], total)
+        where, values = _where(filters, 3)
+        statement = _SQL["list_rules"].format(criteria=where, order=order)
+        rows = await self._connection.fetch(statement, size, offset, *values)
+        if total is None:  # a first page that is not full has them all: looking through every name again is spared
+            total = len(rows) if len(rows) < size else await self._count(filters)
         return RulePage([_rule(row) for row in rows], total)
+
+    async def _count(self, filters: Sequence[object]) -> int:
+        where, values = _where(filters, 1)
+        return int(await self._connection.fetchval(_SQL["count_rules"].format(criteria=where), *values))
 
     async def delete(self, rule: Rule) -> None:
         gone = await self._connection.fetchval(_SQL["delete_rule"], UUID(rule.id.value), rule.revision)
@@ -148,6 +167,14 @@ class PostgresRules:
         taken = await self._connection.fetchval(_SQL["hold_names"], UUID(rule.id.value), names)
         if taken != len(names):
             raise BusinessError("rule name already exists", name=rule.content.name)
+
+
+def _where(filters: Sequence[object], first: int) -> tuple[str, list[object]]:
+    """Return the condition of the criteria that are given, with parameters from a number on, and their values."""
+    given = [(text, value) for text, value in zip(_CRITERIA, filters, strict=True) if value is not None]
+    return " AND ".join(text.format(number) for number, (text, _) in enumerate(given, first)) or "true", [
+        value for _, value in given
+    ]
 
 
 def content_of(row: asyncpg.Record, prefix: str = "") -> RuleContent:

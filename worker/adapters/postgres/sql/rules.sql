@@ -82,17 +82,13 @@ SELECT count(*) FROM taken;
 DELETE FROM rule WHERE rule_id = $1::uuid AND revision = $2::integer RETURNING rule_id;
 
 -- name: count_rules
--- How many rules meet the criteria.
-SELECT count(*)
-  FROM rule r
- WHERE ($1::text IS NULL OR r.status = $1)
-   AND ($2::smallint IS NULL OR r.priority_rank = $2)
-   AND ($3::text IS NULL OR r.created_by = $3)
-   AND ($4::text IS NULL OR r.name COLLATE pg_c_utf8 ILIKE $4)
-   AND ($5::text IS NULL OR r.tags @> ARRAY[$5]);
+-- How many rules meet the criteria. These are written in by the adapter from a closed list, so that each choice of them
+-- has a plan of its own.
+SELECT count(*) FROM rule r WHERE {criteria};
 
 -- name: list_rules
--- One page of the rules that meet the criteria. The order is written in by the adapter from a closed list.
+-- One page of the rules that meet the criteria. Criteria and order are written in by the adapter from closed lists; the
+-- page is found by its index alone, then its rules are read.
 SELECT r.rule_id, r.revision, r.status, r.was_submitted, r.was_active, r.created_by, r.created_at, r.updated_by,
        r.updated_at, r.version, r.active_version,
        l.name, l.description, l.dsl_content, l.priority, l.tags, l.effective_from, l.effective_until, l.author,
@@ -104,16 +100,13 @@ SELECT r.rule_id, r.revision, r.status, r.was_submitted, r.was_active, r.created
        a.approved_at AS a_approved_at, a.restored_from AS a_restored_from, a.template_id AS a_template_id,
        a.template_version AS a_template_version, a.template_parameters AS a_template_parameters
   FROM (
-        SELECT *
+        SELECT r.rule_id
           FROM rule r
-         WHERE ($1::text IS NULL OR r.status = $1)
-           AND ($2::smallint IS NULL OR r.priority_rank = $2)
-           AND ($3::text IS NULL OR r.created_by = $3)
-           AND ($4::text IS NULL OR r.name COLLATE pg_c_utf8 ILIKE $4)
-           AND ($5::text IS NULL OR r.tags @> ARRAY[$5])
+         WHERE {criteria}
          ORDER BY {order}
-         LIMIT $6::integer OFFSET $7::integer
-       ) r
+         LIMIT $1::integer OFFSET $2::integer
+       ) page
+  JOIN rule r ON r.rule_id = page.rule_id
   JOIN rule_version l ON l.rule_id = r.rule_id AND l.version = r.version
   LEFT JOIN rule_version a ON a.rule_id = r.rule_id AND a.version = r.active_version
  ORDER BY {order};
