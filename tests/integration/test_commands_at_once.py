@@ -27,6 +27,11 @@ from worker.usecases.decide_commands import CommandDecider
 ANN, BOB, CARL = Actor("ann"), Actor("bob"), Actor("carl")
 DSL = 'when customer.tier == "gold" then set discount = 10'
 GOLD = {"name": "gold discount", "dslContent": DSL, "priority": "MEDIUM"}
+TEMPLATE = {
+    "name": "tier discount",
+    "dslTemplate": "when customer.tier == ${tier} then set discount = 10",
+    "parameters": [{"name": "tier", "type": "string"}],
+}
 MEETING_S = 20.0
 MANY = 8
 
@@ -223,6 +228,38 @@ async def test_of_two_commands_under_one_id_at_once_one_is_decided_and_the_other
     assert {answer["error"]["message"] for answer in answers if answer["error"]} == {
         "the command id was used for another command"
     }
+
+
+async def test_of_creates_of_one_templates_name_one_wins(ground: Ground) -> None:
+    commands = [(Actor(f"actor-{number}"), "create-template", TEMPLATE) for number in range(MANY)]
+    answers = await ground.at_once("commands.find", commands)
+    assert codes(answers) == ["BUSINESS_ERROR"] * (MANY - 1) + ["ok"]
+
+
+@pytest.mark.parametrize("rival", ["update-template", "delete-template"])
+async def test_of_two_commands_that_have_read_the_same_template_one_wins_and_the_other_gets_conflict(
+    ground: Ground, rival: str
+) -> None:
+    named = {"templateId": (await ground.send(ANN, "create-template", TEMPLATE))["result"]["templateId"]}
+    commands = [
+        (ANN, "update-template", {**named, "description": "by tier"}),
+        (BOB, rival, named if rival == "delete-template" else {**named, "description": "by level"}),
+    ]
+    assert codes(await ground.at_once("templates.find_by_id", commands)) == ["CONFLICT", "ok"]
+
+
+async def test_of_instantiations_that_all_found_the_names_free_one_makes_all_its_rules_and_the_others_none(
+    ground: Ground,
+) -> None:
+    template_id = (await ground.send(ANN, "create-template", TEMPLATE))["result"]["templateId"]
+    rows = [{"tier": tier} for tier in ("gold", "silver")]
+    payload = {"templateId": template_id, "rows": rows, "name": "${tier} discount", "priority": "LOW"}
+    crossed = {**payload, "rows": rows[::-1]}
+    commands = [(ANN, "instantiate-template", one) for one in (payload, crossed, payload)]
+    answers = await ground.at_once("rules.exists_by_name", commands)
+    assert codes(answers) == ["BUSINESS_ERROR", "BUSINESS_ERROR", "ok"]
+    made = await ground.transactions._pool.fetch("SELECT name FROM rule ORDER BY name")
+    assert [row["name"] for row in made] == ["gold discount", "silver discount"]
 
 
 @pytest.fixture

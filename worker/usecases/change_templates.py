@@ -101,7 +101,7 @@ async def instantiate_template(
     """Make a rule in DRAFT of each row of values, all of them or none."""
     template = await existing_template(tx, payload.template_id)
     rules = await make_rules(tx, template, payload, request, tools)
-    for rule in rules:
+    for rule in sorted(rules, key=lambda rule: rule.content.name):  # in one order, or two such commands could deadlock
         await tx.rules.save(rule)
     items = [rule_summary(rule) for rule in rules]
     return TemplateOutcome({"items": items, "total": len(items)}, template, rules)
