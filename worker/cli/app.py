@@ -21,6 +21,7 @@ from worker.cli import (
     migrate,
     rule,
     ruleset,
+    simulate,
     topology,
     validate,
     work,
@@ -47,6 +48,7 @@ app.command("apply")(apply.apply)
 app.command("export")(export.export)
 app.add_typer(fact.app, name="fact")
 app.add_typer(decision.app, name="decision")
+app.command("simulate")(simulate.simulate)
 app.command("eval")(evaluate.evaluate)
 app.command("lint")(lint.lint)
 app.add_typer(bench.app, name="bench")
