@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Line
+from worker import applying
 
 DSL = 'when customer.tier == "gold"\nthen set discount = 10\n'
 HIGH = f'+++\npriority = "HIGH"\n+++\n{DSL}'
@@ -52,7 +53,8 @@ class TestApply:
         (rules / "gold.rule").write_text(HIGH.replace("= 10", "= 20"))
         shown = line.run("apply", "rules", "--actor", "ann", "--yes", "--submit").stdout
         for text in (
-            "update priority, dslContent: version 2 in DRAFT; version 1 goes on deciding",
+            "update priority, dslContent",
+            "\ngold: version 2 in DRAFT; version 1 goes on deciding\n",
             'priority: "MEDIUM" -> "HIGH"',
             "  -then set discount = 10\n  +then set discount = 20\n",
             "update: gold version 2 is UNDER_REVIEW",
@@ -88,6 +90,23 @@ class TestApply:
         result = line.run("apply", "rules", "--actor", "ann", code=code, given=answer)
         assert "Send these 2 changes? [y/N]" in result.stderr
         assert line.json("rule", "list")["total"] == total
+
+    @pytest.mark.usefixtures("rules")
+    def test_an_interruption_tells_what_was_done_and_what_may_be(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sending = applying.send_changes
+
+        async def interrupted(*what, **how):
+            async for outcome in sending(*what, **how):
+                yield outcome
+                raise KeyboardInterrupt
+
+        Path("rules/zinc.rule").write_text(DSL.replace("gold", "zinc"))
+        monkeypatch.setattr(applying, "send_changes", interrupted)
+        document = line.json("apply", "rules", "--actor", "ann", "--yes", code=130)
+        assert [one["result"] for one in document["results"]] == ["done", "failed", "not-sent"]
+        assert document["results"][1]["error"]["message"].startswith("interrupted before an answer came")
 
     @pytest.mark.usefixtures("rules")
     def test_a_plan_alone_ends_well_and_sends_nothing(self, line: Line) -> None:
@@ -144,6 +163,7 @@ class TestBadFiles:
         [
             ("when sizeof(x)\n", "rules/bad.rule:1:6 error[unknown-function]"),
             ('+++\nname = "gold"\n+++\n' + DSL, "rules/gold.rule:1:1 error[duplicate-name]"),
+            ("when a then set discount.percent = 1\n", "rules/gold.rule:1:1 error[path-conflict]"),
         ],
     )
     def test_one_error_keeps_every_file_from_being_sent(self, line: Line, rules: Path, text: str, said: str) -> None:

@@ -24,7 +24,9 @@ _DIFF_STYLES: Final = {"+": "green", "-": "red", "@": "cyan"}
 
 def plan_view(plan: Plan) -> RenderableType:
     """Show a plan: a line a file, what updates change, the rules of no file, and the counts."""
-    table = Table("", "rule", "file", "on the worker", "plan")
+    table = Table()
+    for heading in ("", "rule", "file", "on the worker", "plan"):
+        table.add_column(heading, overflow="fold")  # a name that is cut is none
     unchanged = [planned for planned in plan.rules if planned.action is Action.NOTHING]
     hidden = {planned.source.origin for planned in unchanged[UNCHANGED_SHOWN_MAX:]}
     for planned in plan.rules:
@@ -101,20 +103,18 @@ def outcomes_json(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 def _cells(planned: PlannedRule) -> tuple[str, str, str, str, str]:
     stored = planned.stored
     now = "-" if stored is None else f"version {stored.version} {stored.status}"
-    if planned.action is Action.CREATE:
-        said = "create: version 1 in DRAFT"
-    elif planned.action is Action.UPDATE:
-        said = f"update {', '.join(planned.changes)}: {planned.consequence}"
+    said = planned.action.value
+    if planned.action is Action.UPDATE:
+        said += f" {', '.join(planned.changes)}"
     elif planned.action is Action.PROBLEM:
         said = planned.problem or ""
-    else:
-        said = "nothing"
     content = planned.source.content
     return _SIGNS[planned.action], visible(content.name), visible(planned.source.origin), now, visible(said)
 
 
 def _change_lines(planned: PlannedRule) -> list[Text]:
-    lines = [_line(visible(planned.source.content.name), "bold")]
+    consequence = f": {planned.consequence}" if planned.consequence else ""
+    lines = [_line(f"{visible(planned.source.content.name)}{consequence}", "bold")]
     for field, (before, after) in planned.changes.items():
         if field != "dslContent":
             lines.append(_line(f"  {field}: {_shown(before)} -> {_shown(after)}"))

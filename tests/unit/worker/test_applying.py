@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from domain.errors import ErrorCode, RulestreamError, UnavailableError
+from domain.errors import ConflictError, ErrorCode, RulestreamError, UnavailableError
 from domain.identifiers import RuleId
 from domain.language import compile_rule
 from domain.rules.content import Priority, RuleContent
 from worker.applying import Outcome, read_known, read_rules_to_export, send_changes, version_of
 from worker.cli.plans import outcome_line, outcomes_json, outcomes_line, plan_json, plan_view
+from worker.cli.ruleset import ATTEMPTS, read_ruleset
 from worker.client import RemoteError
 from worker.files.plan import Plan, plan_changes
 from worker.files.rules import RuleSource
@@ -196,16 +197,17 @@ async def test_once_no_worker_answers_the_rest_is_not_sent_and_said_so():
 
 
 PLAN = """\
-┏━━━┳━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
-┃   ┃ rule   ┃ file              ┃ on the worker        ┃ plan                                               ┃
-┡━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
-│ + │ new    │ rules/new.rule    │ -                    │ create: version 1 in DRAFT                         │
-│ ~ │ gold   │ rules/gold.rule   │ version 3 ACTIVE     │ update description, priority, tags, dslContent:    │
-│   │        │                   │                      │ version 4 in DRAFT; version 3 goes on deciding     │
-│ = │ silver │ rules/silver.rule │ version 1 DRAFT      │ nothing                                            │
-│ ! │ bronze │ rules/bronze.rule │ version 2 DEPRECATED │ a rule in status DEPRECATED cannot be updated      │
-└───┴────────┴───────────────────┴──────────────────────┴────────────────────────────────────────────────────┘
-gold
+┏━━━┳━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃   ┃ rule   ┃ file              ┃ on the worker        ┃ plan                                 ┃
+┡━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
+│ + │ new    │ rules/new.rule    │ -                    │ create                               │
+│ ~ │ gold   │ rules/gold.rule   │ version 3 ACTIVE     │ update description, priority, tags,  │
+│   │        │                   │                      │ dslContent                           │
+│ = │ silver │ rules/silver.rule │ version 1 DRAFT      │ nothing                              │
+│ ! │ bronze │ rules/bronze.rule │ version 2 DEPRECATED │ a rule in status DEPRECATED cannot   │
+│   │        │                   │                      │ be updated                           │
+└───┴────────┴───────────────────┴──────────────────────┴──────────────────────────────────────┘
+gold: version 4 in DRAFT; version 3 goes on deciding
   description: "Says \\"ten\\".\\n" -> none
   priority: "MEDIUM" -> "HIGH"
   tags: none -> ["a","b"]
@@ -244,13 +246,20 @@ async def a_plan_of_each() -> Plan:
 
 async def test_people_see_a_plan_as_a_table_and_diffs():
     """Without what would steer their terminal."""
-    assert shown(plan_view(await a_plan_of_each()), 110) == PLAN
+    assert shown(plan_view(await a_plan_of_each()), 96) == PLAN
 
 
 async def test_a_diffs_lines_are_never_broken():
     long = "x" * 300
     worker = AWorker(view(1, "gold", dslContent=f"when {long} > 1"))
     assert f"\n  +when {long} > 2\n" in shown(plan_view(await planned(worker, source("gold", f"when {long} > 2"))), 80)
+
+
+async def test_no_name_is_cut_on_a_narrow_terminal():
+    name = "a-rule-with-quite-a-long-name"
+    text = shown(plan_view(await planned(AWorker(), source(name))), 50)
+    cells = "".join(line.split("│")[2].strip() for line in text.splitlines() if line.startswith("│"))
+    assert cells == name
 
 
 async def test_of_many_rules_that_stay_only_some_are_shown_and_the_others_counted():
@@ -324,3 +333,29 @@ class TestExport:
         worker.query_all = listed_before  # type: ignore[method-assign]
         rules, _ = await read_rules_to_export(worker, {})
         assert [rule.content.name for rule in rules] == ["here"]
+
+
+class AChangingRuleset(AWorker):
+    """A ruleset of three rules, of which every page is of the revision that the test says."""
+
+    def __init__(self, *revisions: int) -> None:
+        super().__init__()
+        self.revisions = list(revisions)
+
+    async def query(self, verb: str, payload: dict[str, Any]) -> dict[str, Any]:
+        assert verb == "ruleset"
+        revision, at = self.revisions.pop(0), payload["pageOffset"]
+        page: dict[str, Any] = {"revision": revision, "items": [f"{revision}/{at}"], "total": 3}
+        return page | ({"nextOffset": at + 1} if at < 2 else {})
+
+
+class TestTheRuleset:
+    async def test_all_pages_are_of_one_revision(self):
+        """Reading begins again when a page is of another."""
+        found = await read_ruleset(AChangingRuleset(7, 7, 8, 8, 8, 8), 1, 0, every=True)
+        assert found == {"revision": 8, "items": ["8/0", "8/1", "8/2"], "total": 3}
+        assert (await read_ruleset(AChangingRuleset(7), 1, 1, every=False))["nextOffset"] == 2
+
+    async def test_one_that_never_stands_still_is_told(self):
+        with pytest.raises(ConflictError):
+            await read_ruleset(AChangingRuleset(*range(2 * ATTEMPTS)), 1, 0, every=True)
