@@ -24,6 +24,7 @@ from nats.js.errors import APIError
 
 from domain.errors import InvalidRequestError, UnavailableError
 from domain.identifiers import Actor, CommandId, RuleId
+from domain.rules.events import EventName
 from streams import headers, subjects
 from streams.connection import LenientClient
 from streams.facts.intake import DeadReason
@@ -38,6 +39,10 @@ _CONNECT_TIMEOUT_S: Final = 10.0
 _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 _QUEUE_GROUP: Final = "rulestream"
 _INBOX: Final = "_INBOX"
+# After the others no ruleset need be looked for.
+_RULESET_EVENTS: Final = frozenset(
+    {EventName.ACTIVATED, EventName.DEACTIVATED, EventName.DEPRECATED, EventName.ROLLED_BACK}
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -239,8 +244,8 @@ class ControlPlane:
         )(self._heard_event)
 
     async def _heard_event(self, message: NatsMessage) -> None:
-        del message  # only a hint: what changed is read from Postgres
-        self._on_event()
+        if message.raw_message.subject.rpartition(".")[2] in _RULESET_EVENTS:
+            self._on_event()  # only a hint: what changed is read from Postgres
 
     async def _on_command(self, message: NatsMessage) -> None:
         raw = message.raw_message

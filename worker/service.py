@@ -190,8 +190,9 @@ class Worker:
         await publisher.start()
         relay: OutboxRelay | None = None
 
-        def on_change() -> None:
-            rulesets.hint()
+        def on_change(changes_ruleset: bool) -> None:  # noqa: FBT001  # a callback of one argument
+            if changes_ruleset:
+                rulesets.hint()
             if relay is not None:
                 relay.hint()
 

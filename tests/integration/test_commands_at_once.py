@@ -96,7 +96,7 @@ class Ground:
     def __init__(self, transactions: MeetingTransactions) -> None:
         self.transactions = transactions
         tools = Tools(FakeDslCompiler(), CompilingRulesets())
-        self.decider = CommandDecider(transactions, FakeClock(), tools, lambda: None, RolePolicy())
+        self.decider = CommandDecider(transactions, FakeClock(), tools, lambda _: None, RolePolicy())
 
     async def send(self, actor: Actor, verb: str, payload: dict[str, Any], command_id: str | None = None) -> Answer:
         named = CommandId(command_id or str(uuid.uuid4()))

@@ -15,7 +15,7 @@ import msgspec
 
 from domain.decisions.order import require_no_conflict
 from domain.decisions.ruleset import ActiveRule, RulesetState, bind
-from domain.errors import BusinessError, NotFoundError, ValidationError
+from domain.errors import NotFoundError, ValidationError
 from domain.identifiers import Actor, CommandId, RuleId
 from domain.ports import DslCompiler, RulesetSource, Transaction
 from domain.rules.content import RuleContent, format_moment, is_storable
@@ -61,8 +61,6 @@ async def create_rule(tx: Transaction, payload: CreateRule, request: Request, to
     """Make a new rule in DRAFT; its name must be free and its DSL right."""
     content = RuleContent.checked(**msgspec.structs.asdict(payload))
     await tools.compiler.check(content.dsl_content)
-    if await tx.rules.exists_by_name(content.name):
-        raise BusinessError("rule name already exists", name=content.name)
     rule_id = RuleId.for_command(request.actor, request.command_id)
     rule = Rule.create(rule_id, content, request.actor, request.now)
     await tx.rules.save(rule)

@@ -45,6 +45,7 @@ class _Outcome:
 
     result: Any
     about: Mapping[str, Any]
+    changes_ruleset: bool = False
 
 
 class CommandDecider:
@@ -55,7 +56,7 @@ class CommandDecider:
         transactions: Transactions,
         clock: Clock,
         tools: Tools,
-        on_change: Callable[[], None],
+        on_change: Callable[[bool], None],
         policy: RolePolicy,
     ) -> None:
         self._transactions = transactions
@@ -76,7 +77,7 @@ class CommandDecider:
                 answer = _ENCODER.encode(CommandAnswer(command_id.value, "ok", result=outcome.result))
                 await self._log_in(tx, request, LoggedCommand(verb, digest, answer))
             _log.info("command_decided", verb=verb, actor=actor.name, **outcome.about)
-            self._on_change()
+            self._on_change(outcome.changes_ruleset)
         except UnavailableError:
             raise
         except _DecidedMeanwhileError:
@@ -113,8 +114,8 @@ class CommandDecider:
         use_case = USE_CASES.get(payload_type)
         if use_case is not None:
             rule = await use_case(tx, command, request, self._tools)
-            await _record_rules(tx, [rule], request)
-            return _Outcome(rule_view(rule), {"rule_id": rule.id.value, "version": rule.version})
+            changes_ruleset = await _record_rules(tx, [rule], request)
+            return _Outcome(rule_view(rule), {"rule_id": rule.id.value, "version": rule.version}, changes_ruleset)
         changed = await TEMPLATE_USE_CASES[payload_type](tx, command, request, self._tools)
         await _record_template(tx, changed.template, request)
         await _record_rules(tx, changed.rules, request)
@@ -128,18 +129,24 @@ class CommandDecider:
             raise _DecidedMeanwhileError
 
 
-async def _record_rules(tx: Transaction, rules: Sequence[Rule], request: Request) -> None:
-    """Write the rules' new events into their histories and the outbox; those that change the ruleset change it."""
+async def _record_rules(tx: Transaction, rules: Sequence[Rule], request: Request) -> bool:
+    """Write the rules' new events into their histories and the outbox; those that change the ruleset change it.
+
+    Say whether one did.
+    """
     messages: list[OutboxMessage] = []
+    changes_ruleset = False
     for rule in rules:
         for event in rule.pull_events():
             revision: int | None = None
             if event.changes_ruleset:
+                changes_ruleset = True
                 revision = (await tx.active_rules.change(rule, request.now)).revision
             event_id = event_id_for_command(request.actor, request.command_id, len(messages))
             await tx.history.add(RecordedEvent(event_id, event, request.command_id, revision))
             messages.append(outbox_message(event_id, event, request.command_id, revision))
     await tx.outbox.add(messages)
+    return changes_ruleset
 
 
 async def _record_template(tx: Transaction, template: Template, request: Request) -> None:

@@ -38,7 +38,7 @@ class Ground:
     def allow(self, policy: RolePolicy) -> None:
         """Begin anew with another policy, on the same database."""
         compiler, rulesets, decisions = FakeDslCompiler(), CompilingRulesets(), FakeDecisions()
-        self.decider = CommandDecider(self.transactions, FakeClock(), Tools(compiler, rulesets), lambda: None, policy)
+        self.decider = CommandDecider(self.transactions, FakeClock(), Tools(compiler, rulesets), lambda _: None, policy)
         self.responder = QueryResponder(
             self.transactions,
             decisions,

@@ -42,7 +42,7 @@ class Ground:
         self.transactions = FakeTransactions()
         self.compiler = FakeDslCompiler()
         tools = Tools(self.compiler, CompilingRulesets())
-        self.decider = CommandDecider(self.transactions, FakeClock(), tools, lambda: None, RolePolicy())
+        self.decider = CommandDecider(self.transactions, FakeClock(), tools, lambda _: None, RolePolicy())
         self.sent = 0
 
     @property

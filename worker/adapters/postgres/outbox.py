@@ -58,8 +58,8 @@ class PostgresOutbox:
         return PendingEvents(messages, rows[0]["sequence"] if rows else 0)
 
     async def published(self, message: OutboxMessage, sequence: int) -> None:
-        await self._connection.execute(_SQL["remove_published"], message.position)
-        await self._connection.execute(_SQL["put_sequence"], UUID(message.rule_id.value), sequence)
+        rule_id = UUID(message.rule_id.value)
+        await self._connection.execute(_SQL["remove_published"], rule_id, sequence, message.position)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ async def open_pool(dsn: str, *, size_max: int, timeout_s: float) -> asyncpg.Poo
             command_timeout=timeout_s,
             timeout=timeout_s,
             max_inactive_connection_lifetime=300,
+            reset=_as_it_is,
             server_settings={
                 "application_name": "rulestream",
                 "timezone": "UTC",
@@ -38,6 +39,14 @@ async def open_pool(dsn: str, *, size_max: int, timeout_s: float) -> asyncpg.Poo
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         reason = str(error) or type(error).__name__
         raise UnavailableError("postgres", f"Postgres does not answer at {address_of(dsn)}: {reason}") from error
+
+
+async def _as_it_is(_: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Leave a connection that comes back as it is.
+
+    Nothing here sets what outlives a transaction, and asking the server to forget it would cost each use of a
+    connection one more way there and back.
+    """
 
 
 async def schema_version(pool: asyncpg.Pool[asyncpg.Record]) -> str | None:

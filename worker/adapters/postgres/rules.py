@@ -55,26 +55,18 @@ class PostgresRules:
             list(rule.content.tags),
         )
         if rule.revision == 0:
-            try:
-                await self._connection.execute(
-                    _SQL["insert_rule"],
-                    *values,
-                    rule.created_by.name,
-                    rule.created_at,
-                    rule.updated_by.name,
-                    rule.updated_at,
-                )
-            except asyncpg.UniqueViolationError:
-                raise ConflictError("the rule exists already", ruleId=rule.id.value) from None
+            await self._insert(rule, values)
         else:
             saved = await self._connection.fetchval(
                 _SQL["update_rule"], *values, rule.updated_by.name, rule.updated_at, rule.revision
             )
             if saved is None:
                 raise ConflictError("the rule was changed by someone else meanwhile", ruleId=rule.id.value)
+            await self._connection.execute(
+                _SQL["put_version"], UUID(rule.id.value), *_version_values(rule.id, rule.latest)
+            )
+            await self._hold_names(rule)
         rule.revision += 1
-        await self._put_version(rule.id, rule.latest)
-        await self._hold_names(rule)
 
     async def find_by_id(self, rule_id: RuleId) -> Rule | None:
         row = await self._connection.fetchrow(_SQL["find_rule"], UUID(rule_id.value))
@@ -137,29 +129,24 @@ class PostgresRules:
         found: UUID | None = await self._connection.fetchval(_SQL["find_rule_id_by_name"], name)
         return found
 
-    async def _put_version(self, rule_id: RuleId, version: RuleVersion) -> None:
-        content, template = version.content, version.template
-        await self._connection.execute(
-            _SQL["put_version"],
-            UUID(rule_id.value),
-            version.number,
-            content.name,
-            content.description,
-            content.dsl_content,
-            content.priority.value,
-            list(content.tags),
-            content.effective_from,
-            content.effective_until,
-            version.author.name,
-            version.created_at,
-            None if version.approved_by is None else version.approved_by.name,
-            version.approved_at,
-            version.restored_from,
-            content.digest(rule_id, version.number),
-            None if template is None else UUID(template.template_id.value),
-            None if template is None else template.version,
-            None if template is None else msgspec.json.encode(template.parameters),
-        )
+    async def _insert(self, rule: Rule, values: tuple[object, ...]) -> None:
+        """Store a new rule by one statement; what it had stored is undone with the transaction when it raises."""
+        names = sorted(rule.names)
+        try:
+            taken = await self._connection.fetchval(
+                _SQL["insert_rule"],
+                *values,
+                rule.created_by.name,
+                rule.created_at,
+                rule.updated_by.name,
+                rule.updated_at,
+                names,
+                *_version_values(rule.id, rule.latest),
+            )
+        except asyncpg.UniqueViolationError:
+            raise ConflictError("the rule exists already", ruleId=rule.id.value) from None
+        if taken != len(names):
+            raise BusinessError("rule name already exists", name=rule.content.name)
 
     async def _hold_names(self, rule: Rule) -> None:
         names = sorted(rule.names)
@@ -187,6 +174,29 @@ def content_of(row: asyncpg.Record, prefix: str = "") -> RuleContent:
         tags=tuple(row[f"{prefix}tags"]),
         effective_from=row[f"{prefix}effective_from"],
         effective_until=row[f"{prefix}effective_until"],
+    )
+
+
+def _version_values(rule_id: RuleId, version: RuleVersion) -> tuple[object, ...]:
+    content, template = version.content, version.template
+    return (
+        version.number,
+        content.name,
+        content.description,
+        content.dsl_content,
+        content.priority.value,
+        list(content.tags),
+        content.effective_from,
+        content.effective_until,
+        version.author.name,
+        version.created_at,
+        None if version.approved_by is None else version.approved_by.name,
+        version.approved_at,
+        version.restored_from,
+        content.digest(rule_id, version.number),
+        None if template is None else UUID(template.template_id.value),
+        None if template is None else template.version,
+        None if template is None else msgspec.json.encode(template.parameters),
     )
 
 

@@ -24,10 +24,7 @@ SELECT o.position, o.event_id, o.subject, o.headers, o.payload, coalesce(s.seque
  LIMIT $2::integer;
 
 -- name: remove_published
--- An event leaves the outbox when the stream has it.
-DELETE FROM outbox WHERE position = $1::bigint;
-
--- name: put_sequence
--- Remember where a rule's last published event stands in the stream.
+-- An event leaves the outbox when the stream has it, and where it stands there is remembered as its rule's last.
+WITH gone AS (DELETE FROM outbox WHERE position = $3::bigint)
 INSERT INTO outbox_sequence (rule_id, sequence) VALUES ($1::uuid, $2::bigint)
 ON CONFLICT (rule_id) DO UPDATE SET sequence = excluded.sequence;

@@ -37,11 +37,25 @@ SELECT version, name, description, dsl_content, priority, tags, effective_from, 
  ORDER BY version DESC;
 
 -- name: insert_rule
--- A new rule, at revision 1.
-INSERT INTO rule (rule_id, revision, status, version, active_version, was_submitted, was_active, name, priority_rank,
-                  tags, created_by, created_at, updated_by, updated_at)
-VALUES ($1::uuid, 1, $2::text, $3::integer, $4::integer, $5::boolean, $6::boolean, $7::text, $8::smallint, $9::text[],
-        $10::text, $11::timestamptz, $12::text, $13::timestamptz);
+-- A new rule, at revision 1, with its version and its names; a name that another rule holds comes back as not taken.
+WITH made AS (
+    INSERT INTO rule (rule_id, revision, status, version, active_version, was_submitted, was_active, name,
+                      priority_rank, tags, created_by, created_at, updated_by, updated_at)
+    VALUES ($1::uuid, 1, $2::text, $3::integer, $4::integer, $5::boolean, $6::boolean, $7::text, $8::smallint,
+            $9::text[], $10::text, $11::timestamptz, $12::text, $13::timestamptz)
+), written AS (
+    INSERT INTO rule_version (rule_id, version, name, description, dsl_content, priority, tags, effective_from,
+                              effective_until, author, created_at, approved_by, approved_at, restored_from,
+                              content_digest, template_id, template_version, template_parameters)
+    VALUES ($1::uuid, $15::integer, $16::text, $17::text, $18::text, $19::text, $20::text[], $21::timestamptz,
+            $22::timestamptz, $23::text, $24::timestamptz, $25::text, $26::timestamptz, $27::integer, $28::bytea,
+            $29::uuid, $30::integer, $31::bytea)
+), taken AS (
+    INSERT INTO rule_name (name, rule_id) SELECT unnest($14::text[]), $1::uuid
+    ON CONFLICT (name) DO NOTHING
+    RETURNING name
+)
+SELECT count(*) FROM taken;
 
 -- name: update_rule
 -- A changed rule, over exactly the revision that was loaded; no row: someone else was faster.
