@@ -22,6 +22,7 @@ from worker.cli import (
     rule,
     ruleset,
     simulate,
+    template,
     topology,
     validate,
     work,
@@ -42,6 +43,7 @@ app.add_typer(migrate.app, name="migrate")
 app.add_typer(topology.app, name="topology")
 rule.app.command("validate")(validate.validate)
 app.add_typer(rule.app, name="rule")
+app.add_typer(template.app, name="template")
 app.add_typer(ruleset.app, name="ruleset")
 app.add_typer(command.app, name="command")
 app.command("apply")(apply.apply)

@@ -157,7 +157,8 @@ def _bar() -> Progress:
 
 
 def _problem_line(details: dict[str, Any]) -> str:
-    place = f"{details['line']}:{details['column']} " if "line" in details else ""
+    place = f"row {details['row']}: " if "row" in details else ""
+    place += f"{details['line']}:{details['column']} " if "line" in details else ""
     severity, code = details.get("severity", "error"), details.get("code", "problem")
     line = f"{place}{severity}[{code}]: {details.get('message', '')}"
     return f"{line}\n  {details['hint']}" if details.get("hint") else line

@@ -52,6 +52,7 @@ def rule_panel(rule: dict[str, Any]) -> RenderableType:
         ("approved by", "approvedBy"),
         ("effective from", "effectiveFrom"),
         ("effective until", "effectiveUntil"),
+        ("template", "templateId"),
     )
     return _panel(rule, labels)
 
@@ -87,7 +88,7 @@ def rules_table(page: dict[str, Any]) -> RenderableType:
             rule["updatedBy"],
             rule["updatedAt"],
         )
-    return Group(table, _more(page))
+    return Group(table, more(page))
 
 
 def versions_table(page: dict[str, Any]) -> RenderableType:
@@ -102,7 +103,7 @@ def versions_table(page: dict[str, Any]) -> RenderableType:
             version["approvedBy"] or "-",
             str(version["restoredFrom"] or "-"),
         )
-    return Group(table, _more(page))
+    return Group(table, more(page))
 
 
 def ruleset_table(page: dict[str, Any]) -> RenderableType:
@@ -118,7 +119,7 @@ def ruleset_table(page: dict[str, Any]) -> RenderableType:
             Text(rule["ruleId"], style="dim"),
         )
     header = Text(f"ruleset {page['revision']}, digest {page['digest']}", style="bold")
-    return Group(header, table, _more(page))
+    return Group(header, table, more(page))
 
 
 def command_answer(answer: dict[str, Any]) -> RenderableType:
@@ -155,7 +156,8 @@ def _panel(data: dict[str, Any], labels: Iterable[tuple[str, str]]) -> Renderabl
     return Group(Panel(table, title=title, title_align="left"), Text(visible_lines(data["dslContent"])))
 
 
-def _more(page: dict[str, Any]) -> Text:
+def more(page: dict[str, Any]) -> Text:
+    """How much of a listing a page is, and where it goes on."""
     text = f"{len(page['items'])} of {page['total']}"
     if "nextOffset" in page:
         text += f", more with --page-offset {page['nextOffset']}"
