@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.behaviour.bus import eventually
-from tests.governance.model import Command, Model, difference, event_view, version_view, view
+from tests.governance import templates
+from tests.governance.model import Command, Model, difference, version_view, view
 from tests.governance.stage import Stage
 from tests.governance.steps import Disruption, Do, Flush, Misuse, Pause, Repeat, Step, Together
 
@@ -187,7 +188,7 @@ class Conversation:
     # --- what there is ------------------------------------------------------------------------------------------------
 
     async def _compare_histories(self) -> None:
-        histories = {rule_id: await self._history(rule_id) for rule_id in self._models[0].rules}
+        histories = {owner: await self._history(owner) for owner in self._models[0].histories}
         self._keep(lambda model: _history_difference(model, histories))
 
     async def _compare_all(self) -> None:
@@ -203,8 +204,13 @@ class Conversation:
         self._keep(lambda model: _rules_difference(model, rules, versions))
         self._keep(lambda model: _list_difference(model, listed, self._token))
         self._keep(lambda model: _ruleset_difference(model, ruleset))
-        for rule_id in rules:
-            await self._compare_events(rule_id)
+        asked = {
+            template_id: await bus.query("viewer", "template", {"templateId": template_id})
+            for template_id in self._models[0].templates
+        }
+        self._keep(lambda model: _templates_difference(model, asked))
+        for owner in self._models[0].histories:
+            await self._compare_events(owner)
         for command in self._sent:
             await self._stands(command)
             heard = set(self._stage.answers[command.command_id])
@@ -218,8 +224,9 @@ class Conversation:
         )
         self._models = kept
 
-    async def _history(self, rule_id: str) -> list[dict[str, Any]]:
-        found = await self._stage.bus.ask("history", ruleId=rule_id, pageSize=500)
+    async def _history(self, owner: str) -> list[dict[str, Any]]:
+        named = "templateId" if owner in self._models[0].templates else "ruleId"
+        found = await self._stage.bus.ask("history", pageSize=500, **{named: owner})
         assert found["total"] == len(found["items"])
         return list(found["items"])
 
@@ -256,32 +263,34 @@ def _accepted(
     model: Model, order: Sequence[int], commands: Sequence[Command], answers: Sequence[dict[str, Any]]
 ) -> str | None:
     """Tell a model the commands in an order, with their answers; give the first thing that is not allowed."""
-    winners = [
-        commands[index].payload["ruleId"]
-        for index in order
-        if answers[index]["status"] == "ok" and "ruleId" in commands[index].payload
-    ]
+    winners = {_about(command) for command, answer in zip(commands, answers, strict=True) if answer["status"] == "ok"}
     for index in order:
         command, answer = commands[index], answers[index]
-        has_rival = not isinstance(command.payload, bytes) and command.payload.get("ruleId") in winners
-        may_have_lost = has_rival and answer["status"] == "error"
+        may_have_lost = _about(command) in winners - {None} and answer["status"] == "error"
         reason = model.accept(command, answer, may_have_lost=may_have_lost)
         if reason is not None:
             return f"{command.verb} by {command.actor}: {reason}"
     return None
 
 
+def _about(command: Command) -> str | None:
+    """Give the id of the rule or template that a command is about."""
+    if isinstance(command.payload, bytes):
+        return None
+    found = command.payload.get("ruleId", command.payload.get("templateId"))
+    return found if isinstance(found, str) else None
+
+
 def _history_difference(model: Model, histories: dict[str, list[dict[str, Any]]]) -> str | None:
-    for rule in model.rules.values():
-        found = histories.get(rule.rule_id, [])
-        wanted = [event_view(rule, event) for event in rule.events]
+    for owner, wanted in model.histories.items():
+        found = histories.get(owner, [])
         if [entry["eventType"] for entry in found] != [entry["eventType"] for entry in wanted]:
-            return f"history of {rule.rule_id} is {[entry['eventType'] for entry in found]}, must be {wanted}"
+            return f"history of {owner} is {[entry['eventType'] for entry in found]}, must be {wanted}"
         for entry, event in zip(found, wanted, strict=True):
             if reason := difference(event, entry):
-                return f"history of {rule.rule_id}: {reason}"
+                return f"history of {owner}: {reason}"
             if "revision" not in event and entry.get("revision") is not None:
-                return f"history of {rule.rule_id}: a revision where nothing changed: {entry}"
+                return f"history of {owner}: a revision where nothing changed: {entry}"
     return None
 
 
@@ -302,6 +311,19 @@ def _rules_difference(model: Model, rules: dict[str, Any], versions: dict[str, A
         for one, other in zip(wanted, listed["result"]["items"], strict=True):
             if reason := difference(one, other):
                 return f"version {one['version']} of {rule.rule_id}: {reason}"
+    return None
+
+
+def _templates_difference(model: Model, asked: dict[str, Any]) -> str | None:
+    for template in model.templates.values():
+        found = asked[template.template_id]
+        if template.is_deleted:
+            if (found["error"] or {}).get("code") != "NOT_FOUND":
+                return f"the deleted template {template.template_id} is still there: {found}"
+            continue
+        wanted = {**templates.view(template), "laggingRules": len(model.lagging(template))}
+        if reason := difference(wanted, found["result"]):
+            return f"template {template.template_id}: {reason}"
     return None
 
 

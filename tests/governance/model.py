@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.governance import vocabulary
+from tests.governance import templates, vocabulary
+from tests.governance.templates import ModelTemplate
 
 LIVING = frozenset({"DRAFT", "UNDER_REVIEW", "APPROVED", "ACTIVE", "INACTIVE"})
 
@@ -62,8 +63,10 @@ FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "deprecate": {"ruleId": (str,)},
     "rollback": {"ruleId": (str,), "toVersion": (int,)},
     "delete": {"ruleId": (str,)},
+    **templates.FIELDS,
 }
 REQUIRED = {
+    **templates.REQUIRED,
     "create": ("name", "dslContent", "priority"),
     "update": ("ruleId", "expectedVersion"),
     "submit": ("ruleId",),
@@ -74,7 +77,7 @@ REQUIRED = {
 
 # What each role may send; an admin may send everything.
 VERBS = {
-    "author": {"create", "update", "submit", "delete"},
+    "author": {"create", "update", "submit", "delete", *templates.FIELDS},
     "approver": {"approve", "reject"},
     "operator": {"activate", "deactivate", "deprecate", "rollback"},
 }
@@ -102,6 +105,7 @@ class Version:
     author: str
     approved_by: str | None = None
     restored_from: int | None = None
+    template: tuple[str, int] | None = None  # of which template, and which version of it, it was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +154,11 @@ class ModelRule:
 
 @dataclass(slots=True)
 class Model:
-    """Every rule of one sequence, by its id in the order of their creation, and the ruleset's revision."""
+    """Every rule and template of one sequence, by its id in the order of creation, and the ruleset's revision."""
 
     revision: int = 0
     rules: dict[str, ModelRule] = field(default_factory=dict)
+    templates: dict[str, ModelTemplate] = field(default_factory=dict)
 
     def copy(self) -> Model:
         """Give a model that goes its own way."""
@@ -161,7 +166,19 @@ class Model:
             rule_id: replace(rule, versions=list(rule.versions), events=list(rule.events))
             for rule_id, rule in self.rules.items()
         }
-        return replace(self, rules=rules)
+        return replace(
+            self, rules=rules, templates={name: template.copy() for name, template in self.templates.items()}
+        )
+
+    @property
+    def histories(self) -> dict[str, list[Found]]:
+        """Every history that there must be, by the id of its rule or template."""
+        of_rules = {rule.rule_id: [event_view(rule, event) for event in rule.events] for rule in self.rules.values()}
+        of_templates = {
+            template.template_id: [templates.event_view(template, event) for event in template.events]
+            for template in self.templates.values()
+        }
+        return of_rules | of_templates
 
     def accept(self, command: Command, answer: Found, *, may_have_lost: bool = False) -> str | None:
         """Take a command and its answer; give what the contract does not allow about it, else None."""
@@ -172,6 +189,8 @@ class Model:
             return f"answered with ok, must be refused with one of {sorted(map(str, refusals))}"
         if answer["error"] is not None:
             return f"ok with the error {answer['error']}"
+        if command.verb in templates.FIELDS:
+            return self._apply_to_template(command, answer["result"])
         rule = self._apply(command, answer["result"])
         if rule is None:
             return f"the new rule's id is not new: {answer['result']['ruleId']}"
@@ -205,7 +224,35 @@ class Model:
             return found
         if command.verb == "create":
             return self._content_refusals(command.payload, None)
+        if command.verb in templates.FIELDS:
+            return self._template_refusals(command.verb, command.payload)
         return self._rule_refusals(command, command.payload)
+
+    def _template_refusals(self, verb: str, payload: Mapping[str, Any]) -> Refusals:
+        if verb == "create-template":
+            return templates.content_refusals(payload, self._template_names_but(None))
+        try:
+            template = self.templates.get(str(uuid.UUID(payload["templateId"])))
+        except ValueError:
+            return {("VALIDATION_ERROR", None)}
+        if template is None or template.is_deleted:
+            return {("NOT_FOUND", None)}
+        if verb == "instantiate-template":
+            return templates.row_refusals(template, payload, self._names_but(None))
+        found: Refusals = set()
+        if payload.get("expectedVersion") not in {None, template.version}:
+            found.add(("CONFLICT", None))
+        if verb == "update-template":
+            changes = {name: value for name, value in payload.items() if name in templates.CONTENT}
+            if not changes:
+                found.add(("VALIDATION_ERROR", None))
+            found |= templates.content_refusals({**template.shown, **changes}, self._template_names_but(template))
+        return found
+
+    def _template_names_but(self, template: ModelTemplate | None) -> set[str]:
+        return {
+            other.shown["name"] for other in self.templates.values() if other is not template and not other.is_deleted
+        }
 
     def _rule_refusals(self, command: Command, payload: Mapping[str, Any]) -> Refusals:
         found = _text_refusals(payload)
@@ -291,7 +338,74 @@ class Model:
             return {("BUSINESS_ERROR", None)}
         return set()
 
-    # --- what a command does ------------------------------------------------------------------------------------------
+    # --- what a command on templates does -----------------------------------------------------------------------------
+
+    def _apply_to_template(self, command: Command, result: Found) -> str | None:
+        payload, actor = command.payload, command.actor
+        assert isinstance(payload, Mapping)
+        if command.verb == "instantiate-template":
+            return self._instantiate(command, payload, result)
+        if command.verb == "create-template":
+            template = ModelTemplate(result["templateId"], {}, actor, result["createdAt"], actor)
+            if template.template_id in self.templates:
+                return f"the new template's id is not new: {template.template_id}"
+            self.templates[template.template_id] = template
+        else:
+            template = self.templates[str(uuid.UUID(payload["templateId"]))]
+        if command.verb == "delete-template":
+            template.is_deleted = True
+        else:
+            template.version += command.verb == "update-template"
+            template.shown |= {name: payload[name] for name in templates.CONTENT if name in payload}
+            template.shown["description"] = template.shown.get("description") or ""
+        template.record(command.verb, actor, command.command_id, result)
+        if command.verb == "update-template":
+            lagging = [(rule.latest.shown["name"], rule.rule_id) for rule in self.lagging(template)]
+            found = [(item["name"], item["ruleId"]) for item in result["lagging"]["items"]]
+            if found != sorted(lagging) or result["lagging"]["total"] != len(lagging):
+                return f"the rules that lag are {found}, must be {sorted(lagging)}"
+        return difference(templates.view(template), result)
+
+    def lagging(self, template: ModelTemplate) -> list[ModelRule]:
+        """Give the rules whose latest or deciding version was made of an earlier version of a template."""
+        return [
+            rule
+            for rule in self.rules.values()
+            if rule.status != "DEPRECATED"
+            and not rule.is_deleted
+            and any(
+                version is not None
+                and version.template is not None
+                and version.template[0] == template.template_id
+                and version.template[1] < template.version
+                for version in (rule.latest, rule.deciding)
+            )
+        ]
+
+    def _instantiate(self, command: Command, payload: Mapping[str, Any], result: Found) -> str | None:
+        template = self.templates[str(uuid.UUID(payload["templateId"]))]
+        rows = templates.rows_of(payload)
+        if len(result["items"]) != len(rows) or result["total"] != len(rows):
+            return f"{len(rows)} rows became {result}"
+        for row, item in zip(rows, result["items"], strict=True):
+            values = templates.row_values(template, row)
+            assert values is not None
+            content = {
+                "name": templates.filled(payload["name"], values),
+                "dslContent": templates.rule_text(template, values),
+                "priority": payload["priority"],
+            }
+            as_created = Command(command.actor, "create", content, command.command_id)
+            rule = self._apply(as_created, item)
+            if rule is None:
+                return f"the new rule's id is not new: {item['ruleId']}"
+            rule.versions[0] = replace(rule.latest, template=(template.template_id, template.version))
+            summary = {name: value for name, value in view(rule).items() if name != "dslContent"}
+            if reason := difference(summary, item):
+                return reason
+        return None
+
+    # --- what a command on rules does -----------------------------------------------------------------------------------------
 
     def _apply(self, command: Command, result: Found) -> ModelRule | None:
         payload = command.payload
@@ -329,7 +443,7 @@ class Model:
             case "rollback":
                 earlier = rule.versions[payload["toVersion"] - 1]
                 number = latest.number + 1
-                rule.versions.append(Version(number, dict(earlier.shown), actor, earlier.approved_by, earlier.number))
+                rule.versions.append(replace(earlier, number=number, author=actor, restored_from=earlier.number))
                 rule.status, rule.active = "ACTIVE", number
             case "delete":
                 rule.is_deleted = True
@@ -372,7 +486,7 @@ def view(rule: ModelRule) -> Found:
         "createdAt": rule.created_at,
         "updatedBy": rule.updated_by,
         "approvedBy": rule.latest.approved_by,
-        "templateId": None,
+        "templateId": None if rule.latest.template is None else rule.latest.template[0],
     }
 
 

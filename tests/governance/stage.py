@@ -35,7 +35,10 @@ ANSWER_WAIT_S = 30.0
 START_WAIT_S = 60.0
 STOP_WAIT_S = 40.0
 KEEPER = "keeper"  # who tidies up between sequences
-HISTORY = "SELECT rule_id::text AS rule_id, event_id::text AS event_id FROM rule_event ORDER BY number"
+HISTORIES = (
+    "SELECT rule_id::text AS owner, event_id::text AS event_id FROM rule_event ORDER BY number",
+    "SELECT template_id::text AS owner, event_id::text AS event_id FROM template_event ORDER BY number",
+)
 
 
 class Stage:
@@ -191,8 +194,9 @@ class Stage:
         try:
             await eventually(lambda: connection.fetchval("SELECT count(*) FROM outbox"), lambda left: left == 0)
             wanted: dict[str, list[str]] = {}
-            for row in await connection.fetch(HISTORY):
-                wanted.setdefault(row["rule_id"], []).append(row["event_id"])
+            for query in HISTORIES:
+                for row in await connection.fetch(query):
+                    wanted.setdefault(row["owner"], []).append(row["event_id"])
         finally:
             await connection.close()
         total = sum(map(len, wanted.values()))

@@ -26,6 +26,7 @@ Fault = Literal[
     "no rule id",
     "unknown verb",
 ]
+TEMPLATE_VERBS = ("create-template", "update-template", "delete-template", "instantiate-template")
 SENSIBLE = {
     "DRAFT": ("submit",),
     "UNDER_REVIEW": ("approve", "approve", "reject"),
@@ -47,6 +48,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "toVersion": ("1", None, False),
     "reason": (None, 3),
     "comment": (3,),
+    "templateId": (None, 7),
+    "dslTemplate": (1, None),
+    "parameters": ("none", 7),
+    "rows": ({}, [1]),
 }
 
 
@@ -70,7 +75,8 @@ class Do:
         if verb == "go on":
             verb = self._sensible_verb(rule)
             actor = self._sensible_actor(verb, rule)
-        payload = self._payload(verb, rule, token)
+        payload = self._template_payload(verb, model, token) if verb in TEMPLATE_VERBS else None
+        payload = self._payload(verb, rule, token) if payload is None else payload
         body: dict[str, Any] | bytes = payload
         command_id = str(uuid.uuid4())
         match self.fault:
@@ -82,10 +88,11 @@ class Do:
             case "wrong type":
                 name = sorted(payload)[self.choice % len(payload)]
                 payload[name] = WRONG[name][self.choice % len(WRONG[name])]
-            case "unknown rule" if "ruleId" in payload:
-                payload["ruleId"] = str(uuid.uuid4())
-            case "no rule id" if "ruleId" in payload:
-                payload["ruleId"] = ("", "gold", f"{payload['ruleId']}0")[self.choice % 3]
+            case "unknown rule" | "no rule id":
+                for name in ("ruleId", "templateId"):
+                    if name in payload:
+                        odd = (str(uuid.uuid4()), "", "gold", f"{payload[name]}0")
+                        payload[name] = odd[0 if self.fault == "unknown rule" else 1 + self.choice % 3]
             case "unknown verb":
                 verb = ("promote", "Create", "create2")[self.choice % 3]
             case "not JSON":
@@ -134,6 +141,28 @@ class Do:
             case "rollback":
                 payload["toVersion"] = self._to_version(rule)
         return payload
+
+    def _template_payload(self, verb: str, model: Model, token: str) -> dict[str, Any]:
+        known = list(model.templates.values())
+        template = known[self.rule % len(known)] if known else None
+        text, parameters = self.fields.get("template", vocabulary.TEMPLATES[1])
+        content = {"dslTemplate": text, "parameters": parameters} if "template" in self.fields else {}
+        if "name" in self.fields:
+            content["name"] = self.fields["name"].replace(vocabulary.TOKEN, token)
+        if "description" in self.fields:
+            content["description"] = self.fields["description"]
+        if verb == "create-template":
+            name = vocabulary.GOOD_NAMES[0].replace(vocabulary.TOKEN, token)
+            return {"name": name, "dslTemplate": text, "parameters": parameters, **content}
+        named: dict[str, Any] = {"templateId": str(uuid.uuid4()) if template is None else template.template_id}
+        if verb == "instantiate-template":
+            rows = self.fields.get("rows", [{"tier": vocabulary.TIERS[0]}])
+            made = self.fields.get("made", vocabulary.MADE_NAMES[0]).replace(vocabulary.TOKEN, token)
+            given = {"parameters": rows[0]} if len(rows) == 1 and self.choice % 2 else {"rows": rows}
+            return {**named, "name": made, "priority": self.fields.get("priority", "LOW"), **given}
+        if self.choice % 2:
+            named["expectedVersion"] = (1 if template is None else template.version) + self.version
+        return {**named, **(content if verb == "update-template" else {})}
 
     def _to_version(self, rule: ModelRule | None) -> int:
         if rule is None or self.choice % 4 == 3:
@@ -220,7 +249,7 @@ def _known(good: Iterable[Any], bad: Iterable[Any]) -> st.SearchStrategy[Any]:
 
 
 CONTENT_VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "name": _known(vocabulary.GOOD_NAMES, vocabulary.BAD_NAMES),
+    "name": _known((*vocabulary.GOOD_NAMES[:2] * 3, *vocabulary.GOOD_NAMES), vocabulary.BAD_NAMES),
     "dslContent": _known(
         [text.source for text in vocabulary.TEXTS if text.is_valid],
         [text.source for text in vocabulary.TEXTS if not text.is_valid],
@@ -232,7 +261,7 @@ CONTENT_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "effectiveUntil": _known(list(vocabulary.TIMES)[2:], vocabulary.BAD_TIMES),
 }
 _actors = st.integers(0, len(vocabulary.ACTORS) - 1)
-_rules = st.integers(0, 4)
+_rules = _weighted((4, st.just(0)), (2, st.just(1)), (1, st.integers(2, 4)))  # a few rules live long lives
 _versions = _weighted((6, st.just(0)), (1, st.just(-1)), (1, st.just(1)))
 _choices = st.integers(0, 11)
 _content = st.fixed_dictionaries({}, optional=CONTENT_VALUES)
@@ -262,12 +291,34 @@ _faulty = st.builds(
     choice=_choices,
     fault=st.sampled_from(get_args(Fault)),
 )
-_commands = _weighted((4, _going_on), (3, _any_command), (1, _creations))
+_template_content = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": CONTENT_VALUES["name"],
+        "description": CONTENT_VALUES["description"],
+        "template": _known(vocabulary.TEMPLATES, vocabulary.BAD_TEMPLATES),
+        "rows": st.lists(_known(vocabulary.ROWS, vocabulary.BAD_ROWS), min_size=1, max_size=3),
+        "made": _known(vocabulary.MADE_NAMES, vocabulary.BAD_MADE_NAMES),
+        "priority": CONTENT_VALUES["priority"],
+    },
+)
+_template_verbs = _weighted(
+    (3, st.just("instantiate-template")),
+    (3, st.just("create-template")),
+    (3, st.just("update-template")),
+    (1, st.just("delete-template")),
+)
+_on_templates = st.builds(
+    Do, _actors, _template_verbs, st.integers(0, 1), _versions, _template_content, _choices,
+    st.none() | st.sampled_from(("unknown field", "missing field", "wrong type", "unknown rule", "no rule id")),
+)  # fmt: skip
+_commands = _weighted((8, _going_on), (6, _any_command), (2, _creations), (3, _on_templates))
 _steps = _weighted(
     (1, st.builds(Pause)),
-    (2, _creations),
-    (9, _going_on),
+    (1, _creations),
+    (10, _going_on),
     (4, _any_command),
+    (3, _on_templates),
     (4, st.builds(Together, st.lists(_commands, min_size=2, max_size=3).map(tuple), st.booleans())),
     (1, _faulty),
     (1, st.builds(Repeat, _choices, st.booleans())),
@@ -306,5 +357,8 @@ EVERY_DISRUPTION = Sequence(
         Repeat(0, is_reordered=True),
         Misuse(2),
         Together((Do(0, "update", fields={"priority": "LOW"}), Do(1, "delete"), Do(2, "submit"))),
+        Do(0, "create-template"),
+        Do(0, "instantiate-template", fields={"made": vocabulary.MADE_NAMES[2], "rows": list(vocabulary.ROWS[2:5])}),
+        Do(1, "update-template", fields={"template": vocabulary.TEMPLATES[0]}),
     )
 )

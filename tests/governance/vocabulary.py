@@ -35,8 +35,39 @@ TEXTS = (
     Text("when order.total > then set discount = 10", is_valid=False),
     Text("then set a = '\0'", is_valid=False),
 )
-VALID_TEXTS = tuple(text for text in TEXTS if text.is_valid)
-TEXT_OF = {text.source: text for text in TEXTS}
+# Texts of templates with their parameters, and values of them; what they are filled to is listed too.
+_PERCENT = {"name": "percent", "type": "int", "default": 10}
+_TIER = {"name": "tier", "type": "string"}
+TEMPLATES = (
+    ("then set discount = ${percent}", [_PERCENT]),
+    ("when customer.tier == ${tier} then set discount = ${percent}", [_TIER, _PERCENT]),
+)
+BAD_TEMPLATES = (
+    ("then set discount = ${rate}", [_PERCENT]),
+    ('when customer.tier == "${tier}" then stop', [_TIER]),
+    ("", [_PERCENT]),
+    ("then set discount = ${percent}", [{**_PERCENT, "type": "number"}]),
+    ("then set discount = ${percent}", [_PERCENT, _PERCENT]),
+)
+TIERS = ("VIP", "名 ✓")
+PERCENTS = (10, 25, -1)
+ROWS = (
+    {},
+    {"percent": 25},
+    {"tier": TIERS[0]},
+    {"tier": TIERS[1], "percent": -1},
+    {"tier": TIERS[0], "percent": 25},
+    {"tier": TIERS[1], "percent": None},
+)
+BAD_ROWS = ({"percent": "25"}, {"tier": 1}, {"colour": "red"}, {"percent": 1.5}, {"tier": TIERS[0], "percent": True})
+MADE_NAMES = (f"gold {TOKEN}", f"${{tier}} {TOKEN}", f"${{tier}}, ${{percent}} {TOKEN}", f"${{percent}} {TOKEN}")
+BAD_MADE_NAMES = (f"${{colour}} {TOKEN}",)
+
+_FILLED = (
+    *(f"then set discount = {percent}" for percent in PERCENTS),
+    *(f'when customer.tier == "{tier}" then set discount = {percent}' for tier in TIERS for percent in PERCENTS),
+)
+TEXT_OF = {text.source: text for text in (*TEXTS, *(Text(source, (("discount", "set"),)) for source in _FILLED))}
 
 GOOD_NAMES = (
     f"gold {TOKEN}",
