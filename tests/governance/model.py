@@ -405,7 +405,7 @@ class Model:
                 return reason
         return None
 
-    # --- what a command on rules does -----------------------------------------------------------------------------------------
+    # --- what a command on rules does ---------------------------------------------------------------------------------
 
     def _apply(self, command: Command, result: Found) -> ModelRule | None:
         payload = command.payload
