@@ -14,7 +14,6 @@ from nats.aio.client import Client as NatsClient
 from nats.js.errors import APIError, NoStreamResponseError
 
 from domain.errors import ErrorCode, RulestreamError, UnavailableError
-from domain.rules.content import RuleContent, format_moment
 from streams import headers, subjects
 from streams.connection import connect
 
@@ -95,24 +94,6 @@ class Client:
                 if error.code is not ErrorCode.NOT_FOUND or asyncio.get_running_loop().time() > deadline:
                     raise
             await asyncio.sleep(_ASK_AGAIN_S)
-
-
-def create_payload(content: RuleContent) -> dict[str, Any]:
-    """Return the payload of the command that creates a rule with this content."""
-    payload: dict[str, Any] = {
-        "name": content.name,
-        "dslContent": content.dsl_content,
-        "priority": content.priority.value,
-    }
-    if content.description:
-        payload["description"] = content.description
-    if content.tags:
-        payload["tags"] = list(content.tags)
-    if content.effective_from is not None:
-        payload["effectiveFrom"] = format_moment(content.effective_from)
-    if content.effective_until is not None:
-        payload["effectiveUntil"] = format_moment(content.effective_until)
-    return payload
 
 
 @asynccontextmanager

@@ -19,9 +19,9 @@ from typing import Any
 import asyncpg
 
 from tests.behaviour.bus import Bus, Message, eventually
-from worker.client import create_payload
 from worker.embedded import Addresses
 from worker.embedded.process import Command, ServerProcess, StopSteps
+from worker.files.content import create_payload
 from worker.files.rules import read_rules
 
 PROJECT = Path(__file__).parents[2]

@@ -286,7 +286,7 @@ def _content(
 def _file_content(file: Path) -> dict[str, Any]:
     from domain.errors import RulestreamError
     from worker.cli.output import exit_with
-    from worker.client import create_payload
+    from worker.files.content import create_payload
     from worker.files.rules import read_rules
 
     try:

@@ -18,11 +18,12 @@ from domain.errors import RulestreamError, UnavailableError
 from streams.connection import connect
 from streams.wire import BatchPublisher
 from worker.cli.demo import flights_folder
-from worker.client import Client, create_payload
+from worker.client import Client
 from worker.demo.follower import Tally, follow
 from worker.demo.view import DemoView
 from worker.embedded import Addresses, EmbeddedStack
 from worker.embedded.process import Command, ServerProcess, StopSteps
+from worker.files.content import create_payload
 from worker.files.facts import FileFact, read_facts
 from worker.files.rules import RuleSource, read_rules
 from worker.migrations import runner

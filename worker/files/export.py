@@ -13,7 +13,8 @@ from typing import Final
 
 from domain.identifiers import RuleId
 from domain.rules.content import RuleContent
-from worker.files.front_matter import WrittenRule, content_changes, is_as_written, plain_text, read_written, rule_text
+from worker.files.content import content_changes
+from worker.files.front_matter import WrittenRule, is_as_written, plain_text, read_written, rule_text
 from worker.files.rules import RULE_SUFFIX
 
 # Of a file's 255 bytes, what is left beside the suffix and a rule's id.

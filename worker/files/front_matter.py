@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tomllib
 from dataclasses import dataclass
 from datetime import date
@@ -15,12 +14,12 @@ import msgspec
 from domain.errors import ValidationError
 from domain.identifiers import RuleId
 from domain.rules.content import Priority, RuleContent, format_moment
+from worker.files.content import create_payload, same_dsl
 
 FENCE: Final = "+++"
 TIME_FIELDS: Final = ("effectiveFrom", "effectiveUntil")
 
 _MARK: Final = "# written by rulestream export, digest "
-_LINE_BREAKS: Final = re.compile(r"\r+\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +64,6 @@ def json_fields(toml: str) -> dict[str, Any]:
     }
 
 
-def same_dsl(text: str) -> str:
-    """Return the form of a DSL text by which texts are compared: line feeds alone, and none at the end.
-
-    Editors and version control change those without anyone having changed the rule.
-    """
-    return _LINE_BREAKS.sub("\n", text).rstrip("\r\n")
-
-
 def rule_text(content: RuleContent, rule_id: RuleId | None) -> str:
     """Write a rule as its file's text, in a form that depends on nothing but the rule.
 
@@ -97,33 +88,8 @@ def rule_text(content: RuleContent, rule_id: RuleId | None) -> str:
 
 def rule_line(content: RuleContent, rule_id: RuleId | None) -> str:
     """Write a rule as a line of JSON, with its line feed; the DSL is kept to the letter."""
-    fields: dict[str, Any] = {} if rule_id is None else {"ruleId": rule_id.value}
-    fields |= {"name": content.name, "dslContent": content.dsl_content, "priority": content.priority.value}
-    fields |= {key: value for key, value in wire_fields(content).items() if key not in fields and value}
+    fields = ({} if rule_id is None else {"ruleId": rule_id.value}) | create_payload(content)
     return msgspec.json.encode(fields).decode() + "\n"
-
-
-def wire_fields(content: RuleContent) -> dict[str, Any]:
-    """Return a rule's content as commands carry it; None and an empty list stand for what it has not."""
-    start, end = content.effective_from, content.effective_until
-    return {
-        "name": content.name,
-        "description": content.description or None,
-        "priority": content.priority.value,
-        "tags": list(content.tags),
-        "effectiveFrom": None if start is None else format_moment(start),
-        "effectiveUntil": None if end is None else format_moment(end),
-        "dslContent": content.dsl_content,
-    }
-
-
-def content_changes(before: RuleContent, after: RuleContent) -> dict[str, tuple[Any, Any]]:
-    """Return the fields that differ, by wire name, with both values; texts of one ``same_dsl`` do not."""
-    old, new = wire_fields(before), wire_fields(after)
-    changes = {key: (old[key], new[key]) for key in old if old[key] != new[key]}
-    if same_dsl(before.dsl_content) == same_dsl(after.dsl_content):
-        changes.pop("dslContent", None)
-    return changes
 
 
 def is_as_written(text: str) -> bool:

@@ -17,7 +17,7 @@ from domain.identifiers import RuleId
 from domain.rules.content import RuleContent
 from domain.rules.status import ALLOWED, RuleStatus, Transition
 from streams.messages.queries import RuleSummary
-from worker.files.front_matter import content_changes, same_dsl, wire_fields
+from worker.files.content import content_changes, create_payload, same_dsl
 from worker.files.rules import RuleSource
 
 
@@ -68,7 +68,7 @@ class PlannedRule:
     def payload(self) -> dict[str, Any]:
         """The payload of the command that does it; an update carries the changed fields alone."""
         if self.action is Action.CREATE:
-            return {key: value for key, value in wire_fields(self.source.content).items() if value}
+            return create_payload(self.source.content)
         assert self.action is Action.UPDATE
         assert self.stored is not None
         target = {"ruleId": self.stored.rule_id.value, "expectedVersion": self.stored.version}

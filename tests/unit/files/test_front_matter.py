@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from domain.identifiers import RuleId
 from domain.rules.content import Priority, RuleContent
-from worker.files.front_matter import content_changes, is_as_written, read_written, rule_line, rule_text, same_dsl
+from worker.files.content import content_changes, same_dsl
+from worker.files.front_matter import is_as_written, read_written, rule_line, rule_text
 from worker.files.rules import inspect_rules
 
 RULE_ID = RuleId("6f1c55a5-0a3c-5c0c-9e49-5d6b7c6d3f10")

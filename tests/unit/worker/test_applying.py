@@ -201,15 +201,15 @@ PLAN = """\
 ┃   ┃ rule   ┃ file              ┃ on the worker        ┃ plan                                 ┃
 ┡━━━╇━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
 │ + │ new    │ rules/new.rule    │ -                    │ create                               │
-│ ~ │ gold   │ rules/gold.rule   │ version 3 ACTIVE     │ update description, priority, tags,  │
+│ ~ │ gold   │ rules/gold.rule   │ version 3 ACTIVE     │ update priority, description, tags,  │
 │   │        │                   │                      │ dslContent                           │
 │ = │ silver │ rules/silver.rule │ version 1 DRAFT      │ nothing                              │
 │ ! │ bronze │ rules/bronze.rule │ version 2 DEPRECATED │ a rule in status DEPRECATED cannot   │
 │   │        │                   │                      │ be updated                           │
 └───┴────────┴───────────────────┴──────────────────────┴──────────────────────────────────────┘
 gold: version 4 in DRAFT; version 3 goes on deciding
-  description: "Says \\"ten\\".\\n" -> none
   priority: "MEDIUM" -> "HIGH"
+  description: "Says \\"ten\\".\\n" -> none
   tags: none -> ["a","b"]
   --- gold version 3
   +++ rules/gold.rule
