@@ -30,6 +30,7 @@ _SCALARS: Final = {
 PARAMETER_TYPES: Final = (*_SCALARS, *(f"list<{name}>" for name in _SCALARS))
 _PARAMETER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
+_WHOLE_MAX: Final = 1e15  # people read a whole number of so many digits without an exponent, and without `.0`
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -183,6 +184,9 @@ def value_text(kind: str, value: Any) -> str:
     match kind:
         case "bool":
             return "true" if value else "false"
+        case "double":
+            number = float(value)
+            return str(int(number)) if number.is_integer() and abs(number) < _WHOLE_MAX else repr(number)
         case "decimal":
             return decimal_to_text(to_decimal(value))
         case "timestamp":

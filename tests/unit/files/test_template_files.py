@@ -89,6 +89,18 @@ def test_what_is_wrong_is_told_at_its_place(
     assert problems(read_template, written(tmp_path, text)) == found
 
 
+def test_the_documented_files_are_a_template_and_its_rows(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "templates.md").read_text(encoding="utf-8")
+    template, rows = page.split("```\n")[1:4:2]
+    payload = read_template(written(tmp_path, template))
+    types = {one["name"]: one["type"] for one in payload["parameters"]}
+    assert read_rows(written(tmp_path, rows, "rows.csv"), types) == [
+        {"tier": "VIP", "percent": 15},
+        {"tier": "GOLD", "total": 150, "percent": 10},
+        {"tier": 'NEW, "trial"', "total": 500, "percent": 5},
+    ]
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert problems(read_template, tmp_path / "nobody.template") == [("unreadable", 1, 1)]
 
