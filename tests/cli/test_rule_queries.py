@@ -80,6 +80,11 @@ class TestOneRule:
         assert not {"\x1b", "\u202e"} & set(shown)
         assert "when total > 1 // \\u001b[2Kharmless\\u202e\nthen set a = 1" in shown
         assert "a\\u001bb" in shown
+        turned = "silver\u202e"
+        line.run("rule", "create", "--actor", "ann", "--name", turned, "--dsl", "total > 1")
+        for words in (("list",), ("versions", turned), ("submit", turned, "--actor", "ann"), ("get", turned)):
+            shown = line.run("rule", *words).stdout
+            assert ("silver\\u202e" in shown, turned in shown) == (True, False), words
 
     def test_a_field_is_emptied(self, line: Line) -> None:
         create(line, "gold", 1, "--description", "x", "--tag", "a", "--effective-from", "2026-01-01T00:00:00Z")

@@ -26,7 +26,7 @@ _STATUS_STYLES: Final = {
 def rule_line(verb: str, rule: dict[str, Any]) -> RenderableType:
     """One line that says what a command made of a rule."""
     text = Text(f"{verb}: ")
-    text.append(rule["name"], style="bold")
+    text.append(visible(rule["name"]), style="bold")
     text.append(f" version {rule['version']} is ")
     text.append(rule["status"], style=_STATUS_STYLES.get(rule["status"], ""))
     if rule["activeVersion"] is not None and rule["activeVersion"] != rule["version"]:
@@ -80,7 +80,7 @@ def rules_table(page: dict[str, Any]) -> RenderableType:
     table = Table("name", "status", "version", "decides", "priority", "updated by", "updated")
     for rule in page["items"]:
         table.add_row(
-            Text(rule["name"]),
+            Text(visible(rule["name"])),
             Text(rule["status"], style=_STATUS_STYLES.get(rule["status"], "")),
             str(rule["version"]),
             str(rule["activeVersion"] or "-"),
@@ -97,7 +97,7 @@ def versions_table(page: dict[str, Any]) -> RenderableType:
     for version in page["items"]:
         table.add_row(
             str(version["version"]),
-            Text(version["name"]),
+            Text(visible(version["name"])),
             version["author"],
             version["createdAt"],
             version["approvedBy"] or "-",
