@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test bench fuzz governance check lint types imports format lock clean
+.PHONY: help run dev test bench bench-worker fuzz governance check lint types imports format lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -36,6 +36,10 @@ test: $(STAMP) ## every test, with coverage
 bench: $(STAMP) ## how fast rules are decided and compiled, beside other engines; fails when a floor does not hold
 	@$(BIN)/rulestream bench eval --check
 	@$(BIN)/rulestream bench compile --check
+
+bench-worker: $(STAMP) ## how fast one worker answers commands and lists 100,000 rules; fails when a floor does not hold
+	@$(BIN)/rulestream bench commands --check
+	@$(BIN)/rulestream bench list --check
 
 fuzz: $(STAMP) ## the long form of the fuzzers: FUZZ_RUNS=100000 inputs each, over rules and over facts
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock

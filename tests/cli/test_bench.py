@@ -10,18 +10,23 @@ from importlib.metadata import PackageNotFoundError
 import msgspec
 import pytest
 
+from domain.errors import UnavailableError
 from tests.cli.conftest import Line
 from worker.bench.cases import CASES
+from worker.bench.commands import CommandsReport
+from worker.bench.commands import report_of as commands_of
 from worker.bench.compilation import LargeRule, Phases, Times
 from worker.bench.compilation import report_of as compilation_of
 from worker.bench.evaluation import EvaluationReport, LambdaReport, report_of
+from worker.bench.listing import ListingCase
+from worker.bench.listing import report_of as listing_of
 from worker.bench.peers import PEERS
 
 QUICK = ("bench", "eval", "--seconds", "0.0001")
 ENGINES = {peer.name for peer in PEERS}
 
 
-@pytest.mark.parametrize("command", ["bench", "bench eval", "bench compile"])
+@pytest.mark.parametrize("command", ["bench", "bench eval", "bench compile", "bench commands", "bench list"])
 def test_every_command_has_help(line: Line, command: str) -> None:
     assert command in line.run(*command.split(), "--help").stdout
 
@@ -33,6 +38,10 @@ def test_every_command_has_help(line: Line, command: str) -> None:
         ("bench", "eval", "--seconds", "nan"),
         ("bench", "eval", "--seconds", "61"),
         ("bench", "compile", "--rules", "0"),
+        ("bench", "commands", "--commands", "0"),
+        ("bench", "commands", "--seconds", "0"),
+        ("bench", "list", "--rules", "0"),
+        ("bench", "list", "--rounds", "0"),
         ("bench", "sing"),
     ],
 )
@@ -118,6 +127,69 @@ def test_compiling_is_checked_too(line: Line, monkeypatch) -> None:
     for word in ("long-table, seconds", "99.000", "hold 5.00 MB", "a floor does not hold"):
         assert word in shown
     line.run("bench", "compile", "--check", code=1)
+
+
+def some_commands(*, per_second: float, p99_ms: float) -> CommandsReport:
+    return commands_of(1_000, 1_000 / per_second, [1.0] * 97 + [p99_ms] * 3, 2.0)
+
+
+def test_commands_are_told_in_words_and_as_an_object(line: Line, monkeypatch) -> None:
+    report = some_commands(per_second=500, p99_ms=12)
+
+    async def measure(count, seconds, _update):
+        assert (count, seconds) == (1_000, 2.0)
+        return report
+
+    monkeypatch.setattr("worker.bench.commands.measure", measure)
+    asked = ("bench", "commands", "--commands", "1000", "--seconds", "2", "--check")
+    *shown, last = line.run(*asked).stdout.splitlines()
+    assert json.loads(last) == msgspec.to_builtins(report)
+    text = " ".join(" ".join(shown).split())
+    for words in ("500 commands a second", "12.0 ms (99 %", "all floors hold"):
+        assert words in text
+    assert line.json(*asked)["commandsPerSecond"] == 500.0
+
+
+@pytest.mark.parametrize(("per_second", "p99_ms"), [(299, 10), (400, 50)])
+def test_either_floor_of_commands_fails_a_check(line: Line, monkeypatch, per_second: float, p99_ms: float) -> None:
+    async def measure(*_):
+        return some_commands(per_second=per_second, p99_ms=p99_ms)
+
+    monkeypatch.setattr("worker.bench.commands.measure", measure)
+    assert line.json("bench", "commands", "--check", code=1)["floorsHold"] is False
+    line.run("bench", "commands")
+
+
+def test_the_ninety_ninth_percentile_is_of_one_command_in_a_hundred() -> None:
+    assert commands_of(1, 1.0, [float(n) for n in range(1, 101)], 2.0).p99_ms == 99.0
+    assert commands_of(1, 1.0, [7.0], 2.0).p99_ms == 7.0
+
+
+def test_listing_is_told_as_a_table_and_checked_by_its_slowest_case(line: Line, monkeypatch) -> None:
+    fast = ListingCase("none", "name asc", 0, 100_000, 1.0, 2.0, 90.0)
+    slow = ListingCase("tag", "status desc", 9_950, 500, 51.0, 52.0, 53.0)
+    cases = [fast]
+
+    async def measure(rules, rounds, _update):
+        return listing_of(rules, rounds, cases)
+
+    monkeypatch.setattr("worker.bench.listing.measure", measure)
+    assert line.json("bench", "list", "--check")["floorsHold"] is True
+    cases = [fast, slow, msgspec.structs.replace(slow, offset=0), msgspec.structs.replace(fast, offset=9_950)]
+    found = line.json("bench", "list", "--check", "--rounds", "2", code=1)
+    assert (found["worst"], found["worstMedianMs"], found["rounds"]) == ("tag; status desc; 9950", 52.0, 2)
+    shown = line.run("bench", "list").stdout
+    for words in ("1.0 2.0 90.0", "51.0 52.0 53.0", "100,000", "status desc", "a floor does not hold"):
+        assert words in shown
+
+
+@pytest.mark.parametrize("command", ["commands", "list"])
+def test_what_does_not_start_is_said(line: Line, monkeypatch, command: str) -> None:
+    async def measure(*_):
+        raise UnavailableError("postgres", "Postgres did not start")
+
+    monkeypatch.setattr(f"worker.bench.{'listing' if command == 'list' else command}.measure", measure)
+    assert "error[UNAVAILABLE]: Postgres did not start" in line.run("bench", command, code=1).stderr
 
 
 def test_without_the_engines_it_says_which_extra_has_them(line: Line, monkeypatch) -> None:

@@ -1,8 +1,9 @@
-"""``rulestream bench``: conditions against the same ones in other engines, and what compiling rules costs."""
+"""``rulestream bench``: conditions beside other engines, what compiling rules costs, and a whole worker at work."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -12,12 +13,19 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from worker.bench.commands import CommandsReport
     from worker.bench.compilation import CompilationReport
     from worker.bench.evaluation import EvaluationReport
+    from worker.bench.listing import ListingReport
 
-app = typer.Typer(help="Measure how fast rules are decided and compiled, here and now.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure how fast rules are decided and compiled, and commands and queries answered, here and now.",
+    no_args_is_help=True,
+)
 
 SECONDS_MAX: Final = 60
+
+_Report = TypeVar("_Report")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print only the last line, as JSON.")]
 CheckOption = Annotated[bool, typer.Option("--check", help="End with exit code 1 when a floor does not hold.")]
@@ -74,6 +82,65 @@ def compilation(
     _end(report, check=check)
 
 
+@app.command("commands")
+def commands(
+    json: JsonOption = False,
+    check: CheckOption = False,
+    count: Annotated[int, typer.Option("--commands", min=1, max=1_000_000, help="So many in bulk.")] = 3_000,
+    seconds: Annotated[
+        float, typer.Option("--seconds", callback=_checked_seconds, help="So long at 50 commands a second.")
+    ] = 10.0,
+) -> None:
+    """Measure how many commands a second one worker decides, and how soon it answers, on servers of its own."""
+    from worker.bench.commands import ACTORS, RATE, WARM_UP, measure
+
+    total = WARM_UP + count + max(1, round(RATE * seconds))
+    with progress("commands", total) as update:
+        report = _run(measure(count, seconds, update), as_json=json)
+    if not json:
+        from rich.text import Text
+
+        bulk = f"{report.commands_per_second:,.0f} commands a second of {ACTORS} actors"
+        soon = f"{report.p50_ms:.1f} ms (median), {report.p99_ms:.1f} ms (99 %), {report.max_ms:.1f} ms (all)"
+        _print(
+            Text(f"{bulk}; at least {report.commands_per_second_min:,.0f}"),
+            Text(f"at {RATE} a second answered within {soon}; 99 % within less than {report.p99_ms_max:g}"),
+            holds=report.floors_hold,
+        )
+    _end(report, check=check)
+
+
+@app.command("list")
+def listing(
+    json: JsonOption = False,
+    check: CheckOption = False,
+    rules: Annotated[
+        int, typer.Option("--rules", min=1, max=1_000_000, help="So many rules in the database.")
+    ] = 100_000,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="So many answers for each question.")] = 3,
+) -> None:
+    """Measure how soon one worker lists a full database by every filter, sort and page, on servers of its own."""
+    from worker.bench.listing import cases_count, measure
+
+    with progress("questions", cases_count()) as update:
+        report = _run(measure(rules, rounds, update), as_json=json)
+    if not json:
+        _print(*_listing_tables(report), holds=report.floors_hold)
+    _end(report, check=check)
+
+
+def _run(work: Coroutine[Any, Any, _Report], *, as_json: bool) -> _Report:
+    """Run a benchmark of a whole worker; what does not start or fails ends the command with 1."""
+    import uvloop
+
+    from domain.errors import RulestreamError
+
+    try:
+        return uvloop.run(work)
+    except RulestreamError as error:
+        exit_with(error, as_json=as_json)
+
+
 def _print(*shown: Table | Text, holds: bool) -> None:
     console = stdout()
     for one in shown:
@@ -81,7 +148,7 @@ def _print(*shown: Table | Text, holds: bool) -> None:
     console.print("[green]all floors hold[/]" if holds else "[red]a floor does not hold[/]")
 
 
-def _end(report: EvaluationReport | CompilationReport, *, check: bool) -> None:
+def _end(report: EvaluationReport | CompilationReport | CommandsReport | ListingReport, *, check: bool) -> None:
     print_json(report)
     if check and not report.floors_hold:
         raise typer.Exit(EXIT_FAILED)
@@ -137,6 +204,28 @@ def _compilation_tables(report: CompilationReport) -> list[Table | Text]:
         floors.add_row(floor.name, f"{floor.value:.3f}", f"{floor.most:g}", _mark(holds=floor.holds))
     traced = Text(f"by Python's own account the small rules hold {report.traced_mb:.2f} MB")
     return [phases, floors, traced]
+
+
+def _listing_tables(report: ListingReport) -> list[Table | Text]:
+    from rich.table import Table
+    from rich.text import Text
+
+    offsets = sorted({case.offset for case in report.cases})
+    table = Table(
+        title=f"milliseconds to a page of {report.page_size} of {report.rules:,} rules: least, median, most; by offset"
+    )
+    for name in ("filter", "rules", "sort", *(f"{offset:,}" for offset in offsets)):
+        table.add_column(name, justify="left" if name in {"filter", "sort"} else "right")
+    lines: dict[tuple[str, str], dict[int, str]] = {}
+    totals: dict[str, int] = {}
+    for case in report.cases:
+        shown = f"{case.min_ms:.1f} {case.median_ms:.1f} {case.max_ms:.1f}"
+        lines.setdefault((case.filter, case.sort), {})[case.offset] = shown
+        totals[case.filter] = case.total
+    for (name, sort), found in lines.items():
+        table.add_row(name, f"{totals[name]:,}", sort, *(found[offset] for offset in offsets))
+    worst = f"slowest (median): {report.worst_median_ms:.1f} ms, at most {report.ms_max:g}, for {report.worst}"
+    return [table, Text(worst)]
 
 
 def _mark(*, holds: bool) -> str:
