@@ -21,7 +21,7 @@ _LINE_SUFFIXES: Final = {".ndjson", ".jsonl"}
 def export(
     target: Annotated[
         Path,
-        typer.Argument(metavar="[FOLDER|FILE.ndjson|-]", help="A folder for rule files, a file for NDJSON, or stdout."),
+        typer.Argument(metavar="FOLDER|FILE.ndjson|-", help="A folder for rule files, a file for NDJSON, or stdout."),
     ] = STDOUT,
     actor: ActorOption = "viewer",
     status: Annotated[str | None, typer.Option("--status", help="Only rules of this status.")] = None,
