@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from domain.language import PARAMETER_TYPES, ParameterError, is_parameter_name, literal_text, value_text
 from domain.language.limits import PARAMETER_NAME_LENGTH_MAX, PARAMETERS_MAX
-from domain.rules.content import DESCRIPTION_LENGTH_MAX, FieldProblem, is_storable
+from domain.rules.content import DESCRIPTION_LENGTH_MAX, NAME_LENGTH_MAX, FieldProblem, is_storable
 
 # Of one row's values together, as JSON: they are kept with the rule and told in its event.
 VALUES_BYTES_MAX: Final = 64 * 1024
+# Of a rule's name before values are put into it.
+NAME_PATTERN_LENGTH_MAX: Final = 1_000
 _IN_TEXT: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 
 
@@ -86,10 +88,16 @@ def _default_problems(parameter: Parameter, field: str) -> Iterator[FieldProblem
         yield FieldProblem("default-type", f"{field}.default", f"the default of {error.message}")
 
 
-def bind_values(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> Values:
+def default_literals(parameters: Iterable[Parameter]) -> Mapping[str, str]:
+    """Return the literals of the defaults that there are; the parameters must have been found to be well."""
+    return {one.name: literal_text(one.name, one.type, one.default) for one in parameters if one.default is not None}
+
+
+def bind_values(parameters: Iterable[Parameter], given: Mapping[str, Any], defaults: Mapping[str, str]) -> Values:
     """Take a row's values, and defaults for what it leaves out, telling everything that is wrong with them.
 
-    A value of ``null`` is none, and takes the default.
+    A value of ``null`` is none, and takes the default. ``defaults`` are ``default_literals`` of the same parameters,
+    made once for any number of rows.
     """
     problems: list[FieldProblem] = []
     values: dict[str, Any] = {}
@@ -104,22 +112,23 @@ def bind_values(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> Va
             problems.append(_value_problem("unknown-parameter", error))
     for name, one in declared.items():
         value = given.get(name)
-        if value is None:
-            value = one.default
-        if value is None:
+        if value is None and one.default is None:
             problems.append(_value_problem("missing-parameter", ParameterError(name, "a value is missing")))
             continue
         try:
-            literals[name] = literal_text(name, one.type, value)
+            literals[name] = defaults[name] if value is None else literal_text(name, one.type, value)
         except ParameterError as found:
             problems.append(_value_problem("parameter-type", found))
         else:
-            values[name] = value
+            values[name] = one.default if value is None else value
     return Values(values, literals, problems)
 
 
-def unknown_in_text(text: str, parameters: Iterable[Parameter]) -> list[FieldProblem]:
-    """Return the problems of a rule's name that uses parameters which are not declared."""
+def name_pattern_problems(text: str, parameters: Iterable[Parameter]) -> list[FieldProblem]:
+    """Return the problems of a rule's name that is too long, or uses parameters which are not declared."""
+    if len(text) > NAME_PATTERN_LENGTH_MAX:
+        message = f"rule name with parameters cannot exceed {NAME_PATTERN_LENGTH_MAX} characters"
+        return [FieldProblem("name-too-long", "name", message)]
     declared = {one.name for one in parameters}
     unknown = [name for name in dict.fromkeys(_IN_TEXT.findall(text)) if name not in declared]
     return [
@@ -131,9 +140,17 @@ def unknown_in_text(text: str, parameters: Iterable[Parameter]) -> list[FieldPro
 
 
 def fill_text(text: str, parameters: Iterable[Parameter], values: Mapping[str, Any]) -> str:
-    """Put values into a rule's name, each as people read it; what stands in a value is not read again."""
-    types = {one.name: one.type for one in parameters}
-    return _IN_TEXT.sub(lambda found: value_text(types[found[1]], values[found[1]]), text)
+    """Put values into a rule's name, each as people read it; what stands in a value is not read again.
+
+    Of a value that is longer than a name may be, so much is taken that the name is too long.
+    """
+    used = set(_IN_TEXT.findall(text))
+    texts = {
+        one.name: value_text(one.type, values[one.name])[: NAME_LENGTH_MAX + 1]
+        for one in parameters
+        if one.name in used
+    }
+    return _IN_TEXT.sub(lambda found: texts[found[1]], text)
 
 
 def _value_problem(code: str, error: ParameterError) -> FieldProblem:

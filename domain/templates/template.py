@@ -13,7 +13,7 @@ from domain.errors import ConflictError, ValidationError
 from domain.identifiers import Actor, TemplateId
 from domain.rules.content import DESCRIPTION_LENGTH_MAX, FieldProblem, is_storable, name_problems
 from domain.templates.events import TemplateEvent, TemplateEventName
-from domain.templates.parameters import Parameter, bind_values, declaration_problems
+from domain.templates.parameters import Parameter, declaration_problems, default_literals
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class TemplateContent:
         return {one.name: one.type for one in self.parameters}
 
     @property
-    def default_literals(self) -> Mapping[str, str] | None:
+    def default_row(self) -> Mapping[str, str] | None:
         """The literals of a row that gives no value; None where some parameter has no default."""
-        bound = bind_values(self.parameters, {})
-        return None if bound.problems else bound.literals
+        literals = default_literals(self.parameters)
+        return literals if len(literals) == len(self.parameters) else None
 
     def digest(self, template_id: TemplateId, version: int) -> bytes:
         """Return the SHA-256 that stands for exactly this content of this version of this template.

@@ -124,7 +124,7 @@ async def existing_template(tx: Transaction, text: str) -> Template:
 
 
 async def _require_template(content: TemplateContent, tools: Tools) -> None:
-    await tools.compiler.check_template(content.dsl_template, content.types, content.default_literals)
+    await tools.compiler.check_template(content.dsl_template, content.types, content.default_row)
 
 
 def _parameters(bodies: Iterable[ParameterBody]) -> tuple[Parameter, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,13 +12,13 @@ from domain.identifiers import RuleId
 from domain.ports import Transaction
 from domain.rules.content import FieldProblem, Priority, RuleContent, name_problems
 from domain.rules.rule import Rule, TemplateOrigin
-from domain.templates.parameters import Values, bind_values, fill_text, unknown_in_text
+from domain.templates.parameters import Values, bind_values, default_literals, fill_text, name_pattern_problems
 from domain.templates.template import Template
 from streams.messages.commands import InstantiateTemplate
 from worker.usecases.change_rules import Request, Tools
 
 ROWS_MAX: Final = 500
-# Of all rules of one command together: what is checked in a few seconds.
+# Of the text and the values of all rules of one command together: what is checked in a few seconds.
 CODE_POINTS_MAX: Final = 1_000_000
 PROBLEMS_SHOWN_MAX: Final = 200
 
@@ -48,13 +49,7 @@ async def make_rules(
     """
     given = _given_rows(payload)
     _require_common(template, payload)
-    parameters = template.content.parameters
-    rows = [_Row(number, bind_values(parameters, values)) for number, values in enumerate(given, start=1)]
-    for row in rows:
-        row.note(row.bound.problems)
-        if not row.problems:
-            row.name = fill_text(payload.name, parameters, row.bound.values)
-            row.note(name_problems(row.name))
+    rows = await asyncio.to_thread(_bound_rows, given, template, payload.name)
     await _fill(rows, template, tools)
     await _note_taken_names(tx, rows)
     _require_no_problems(rows, is_one=payload.rows is None)
@@ -75,7 +70,7 @@ def _given_rows(payload: InstantiateTemplate) -> Sequence[Mapping[str, Any]]:
 
 def _require_common(template: Template, payload: InstantiateTemplate) -> None:
     """Refuse what is wrong with every row alike, once."""
-    problems = unknown_in_text(payload.name, template.content.parameters)
+    problems = name_pattern_problems(payload.name, template.content.parameters)
     if payload.priority not in Priority.__members__:
         message = f"priority must be one of {', '.join(Priority)}"
         problems.append(FieldProblem("priority-unknown", "priority", message))
@@ -83,17 +78,34 @@ def _require_common(template: Template, payload: InstantiateTemplate) -> None:
         raise ValidationError(problems[0].message, problems=[problem.to_json() for problem in problems])
 
 
+def _bound_rows(given: Sequence[Mapping[str, Any]], template: Template, pattern: str) -> list[_Row]:
+    """Bind each row's values and name its rule; on a thread, for a megabyte of values takes its time."""
+    parameters = template.content.parameters
+    defaults = default_literals(parameters)
+    rows: list[_Row] = []
+    for number, values in enumerate(given, start=1):
+        row = _Row(number, bind_values(parameters, values, defaults))
+        row.note(row.bound.problems)
+        if not row.problems:
+            row.name = fill_text(pattern, parameters, row.bound.values)
+            row.note(name_problems(row.name))
+        rows.append(row)
+    return rows
+
+
 async def _fill(rows: Sequence[_Row], template: Template, tools: Tools) -> None:
     """Make the text of each row whose values are well, and note what keeps it from being a rule."""
     ready = [row for row in rows if not row.bound.problems]
     content = template.content
-    uses = {name: content.dsl_template.count(f"${{{name}}}") for name in content.types}
+    # A value counts where it is not used too: it is stored and told.
+    uses = {name: max(1, content.dsl_template.count(f"${{{name}}}")) for name in content.types}
     size = sum(
         len(content.dsl_template) + sum(uses[name] * len(text) for name, text in row.bound.literals.items())
         for row in ready
     )
     if size > CODE_POINTS_MAX:
-        message = f"the rules of one command have at most {CODE_POINTS_MAX} characters of DSL together; send fewer rows"
+        bound = f"at most {CODE_POINTS_MAX} characters of DSL and values together"
+        message = f"the rules of one command have {bound}; send fewer rows"
         raise ValidationError(message, field="rows", characters=size)
     filled = await tools.compiler.fill(content.dsl_template, [row.bound.literals for row in ready])
     for row, found in zip(ready, filled, strict=True):

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from domain.templates.parameters import Parameter, bind_values, fill_text, unknown_in_text
+from domain.templates.parameters import (
+    Parameter,
+    Values,
+    bind_values,
+    default_literals,
+    fill_text,
+    name_pattern_problems,
+)
 
 PARAMETERS = (
     Parameter("tier", "string"),
@@ -15,34 +22,38 @@ PARAMETERS = (
 )
 
 
+def bound(given: dict[str, Any]) -> Values:
+    return bind_values(PARAMETERS, given, default_literals(PARAMETERS))
+
+
 def test_values_are_completed_by_defaults_and_become_literals() -> None:
-    bound = bind_values(PARAMETERS, {"tier": '" || true || "'})
-    assert bound.problems == []
-    assert bound.values == {"tier": '" || true || "', "limit": 100, "days": [1, 2]}
-    assert bound.literals == {"tier": r'"\" || true || \""', "limit": "100.0", "days": "[1, 2]"}
+    row = bound({"tier": '" || true || "'})
+    assert row.problems == []
+    assert row.values == {"tier": '" || true || "', "limit": 100, "days": [1, 2]}
+    assert row.literals == {"tier": r'"\" || true || \""', "limit": "100.0", "days": "[1, 2]"}
 
 
 def test_null_takes_the_default_and_where_there_is_none_is_missing() -> None:
-    assert bind_values(PARAMETERS, {"tier": "VIP", "limit": None}).values["limit"] == 100
-    (problem,) = bind_values(PARAMETERS, {"tier": None}).problems
+    assert bound({"tier": "VIP", "limit": None}).values["limit"] == 100
+    (problem,) = bound({"tier": None}).problems
     assert problem.code == "missing-parameter"
 
 
 def test_everything_wrong_with_a_row_is_told() -> None:
-    bound = bind_values(PARAMETERS, {"limit": "100", "days": [True], "colour": "red"})
-    assert [(one.code, one.field) for one in bound.problems] == [
+    row = bound({"limit": "100", "days": [True], "colour": "red"})
+    assert [(one.code, one.field) for one in row.problems] == [
         ("unknown-parameter", "parameters.colour"),
         ("missing-parameter", "parameters.tier"),
         ("parameter-type", "parameters.limit"),
         ("parameter-type", "parameters.days"),
     ]
-    assert bound.problems[1].message == "parameter `tier`: a value is missing"
-    assert bound.values == {}
+    assert row.problems[1].message == "parameter `tier`: a value is missing"
+    assert row.values == {}
 
 
 def test_the_values_of_a_row_are_bounded() -> None:
-    assert bind_values(PARAMETERS, {"tier": "x" * 65_000}).problems == []
-    (problem,) = bind_values(PARAMETERS, {"tier": "x" * 65_536}).problems
+    assert bound({"tier": "x" * 65_000}).problems == []
+    (problem,) = bound({"tier": "x" * 65_536}).problems
     assert problem.code == "values-too-large"
 
 
@@ -56,13 +67,20 @@ def test_the_values_of_a_row_are_bounded() -> None:
     ],
 )
 def test_a_name_may_use_values_which_are_never_read_again(text: str, values: dict[str, Any], filled: str) -> None:
-    assert unknown_in_text(text, PARAMETERS) == []
-    assert fill_text(text, PARAMETERS, bind_values(PARAMETERS, values).values) == filled
+    assert name_pattern_problems(text, PARAMETERS) == []
+    assert fill_text(text, PARAMETERS, bound(values).values) == filled
 
 
 def test_a_name_that_uses_no_parameter_of_the_template_is_told() -> None:
-    problems = unknown_in_text("${tier} ${tire} ${tire}", PARAMETERS)
+    problems = name_pattern_problems("${tier} ${tire} ${tire}", PARAMETERS)
     assert [(one.code, one.field, one.message) for one in problems] == [
         ("unknown-parameter", "name", "no parameter `tire` is declared for the name")
     ]
-    assert len(unknown_in_text("".join(f"${{x{number}}}" for number in range(300)), PARAMETERS)) == 100
+    assert len(name_pattern_problems("".join(f"${{x{number}}}" for number in range(150)), PARAMETERS)) == 100
+
+
+def test_the_name_is_bounded_before_values_are_in_it_and_a_value_in_it_too() -> None:
+    assert name_pattern_problems("x" * 1000, PARAMETERS) == []
+    (problem,) = name_pattern_problems("x" * 1001, PARAMETERS)
+    assert problem.code == "name-too-long"
+    assert fill_text("${tier}${tier}", PARAMETERS, {"tier": "x" * 5000}) == "x" * 202

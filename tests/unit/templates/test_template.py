@@ -94,9 +94,9 @@ def test_bounds_are_inclusive() -> None:
 
 
 def test_the_defaults_are_a_row_when_every_parameter_has_one() -> None:
-    assert content().default_literals == {"limit": "100.0"}
-    assert content(parameters=[]).default_literals == {}
-    assert content(parameters=[LIMIT, Parameter("other", "int")]).default_literals is None
+    assert content().default_row == {"limit": "100.0"}
+    assert content(parameters=[]).default_row == {}
+    assert content(parameters=[LIMIT, Parameter("other", "int")]).default_row is None
 
 
 def test_a_new_template_is_at_version_1_and_says_so() -> None:

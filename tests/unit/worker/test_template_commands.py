@@ -386,6 +386,7 @@ class TestInstantiate:
             ({"parameters": VIP, "priority": "URGENT"}, "VALIDATION_ERROR", None),
             ({"parameters": VIP, "name": "${colour}"}, "VALIDATION_ERROR", None),
             ({"parameters": VIP, "name": ""}, "VALIDATION_ERROR", None),
+            ({"parameters": VIP, "name": "x" * 1001}, "VALIDATION_ERROR", None),
             ({"parameters": {**VIP, "tier": "x" * 70_000}}, "VALIDATION_ERROR", None),
             ({"parameters": VIP, "tags": []}, "INVALID_REQUEST", "tags"),
             ({"parameters": VIP, "templateId": "6f1c55a5-0a3c-5c0c-9e49-5d6b7c6d3f10"}, "NOT_FOUND", None),
@@ -404,6 +405,14 @@ class TestInstantiate:
         rows = [{**VIP, "tier": f"{number:03}" + "x" * 5000} for number in range(200)]
         error = await ground.instantiate_refused(template, rows=rows, name="rule ${limit}")
         assert (error["code"], error["details"]["field"]) == ("VALIDATION_ERROR", "rows")
+
+    async def test_so_are_defaults_that_every_rule_would_keep(self, ground: Ground) -> None:
+        large = {"name": "unused", "type": "string", "default": "x" * 60_000}
+        template = await ground.done("create-template", {**TEMPLATE, "parameters": [*PARAMETERS, large]})
+        rows = [{**VIP, "tier": f"tier {number}"} for number in range(20)]
+        error = await ground.instantiate_refused(template, rows=rows)
+        assert (error["code"], error["details"]["field"]) == ("VALIDATION_ERROR", "rows")
+        await ground.instantiate(template, rows=rows[:10])
 
     async def test_the_same_command_again_gets_the_first_answer_and_makes_nothing(
         self, ground: Ground, template: dict[str, Any]
