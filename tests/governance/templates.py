@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -130,7 +131,9 @@ def row_refusals(template: ModelTemplate, payload: Mapping[str, Any], taken: set
     if (given is not None and rows is not None) or rows == []:
         return {("VALIDATION_ERROR", None)}
     found: Refusals = set()
-    if payload["priority"] not in vocabulary.PRIORITIES or "${colour}" in payload["name"]:
+    declared = {one["name"] for one in template.shown["parameters"]}
+    named = set(re.findall(r"\$\{(\w+)\}", payload["name"]))
+    if payload["priority"] not in vocabulary.PRIORITIES or not named <= declared:
         found.add(("VALIDATION_ERROR", None))
     held = set(taken)
     for row in rows_of(payload):
