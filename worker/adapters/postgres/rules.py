@@ -26,12 +26,12 @@ _COLUMNS: Final = {
     "priority": "r.priority_rank",
     "status": "r.status",
 }
-# In the order in which their values are given. A pattern is folded once, and not for each name.
+# In the order in which their values are given. Planned for its value, a pattern is folded once, and not for each name.
 _CRITERIA: Final = (
     "r.status = ${}::text",
     "r.priority_rank = ${}::smallint",
     "r.created_by = ${}::text",
-    'r.name_folded LIKE (SELECT lower(${}::text COLLATE pg_c_utf8) COLLATE "C")',
+    'r.name_folded LIKE lower(${}::text COLLATE pg_c_utf8) COLLATE "C"',
     "r.tags @> ARRAY[${}::text]",
 )
 
@@ -100,6 +100,7 @@ class PostgresRules:
         order = f"{_COLUMNS[criteria.sort_by]} {direction}, r.rule_id {direction}"
         offset, size = criteria.page_offset, criteria.page_size
         total: int | None = None
+        await self._connection.execute(_SQL["plan_for_values"])
         if offset > 0:
             total = await self._count(filters)
             if total <= offset:

@@ -95,6 +95,11 @@ SELECT count(*) FROM taken;
 -- A rule goes with its versions and names, if nobody changed it meanwhile.
 DELETE FROM rule WHERE rule_id = $1::uuid AND revision = $2::integer RETURNING rule_id;
 
+-- name: plan_for_values
+-- A listing's best plan depends on the values: most rules, or a few of them, may have a status or a tag. Until the end of
+-- the transaction.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
 -- name: count_rules
 -- How many rules meet the criteria. These are written in by the adapter from a closed list, so that each choice of them
 -- has a plan of its own.
