@@ -20,7 +20,6 @@ MACRO_NESTING_MAX: Final = 8
 PATTERN_CODE_POINTS_MAX: Final = 1_000
 PATTERNS_MAX: Final = 500  # different regular expressions in one rule; each may hold 100 KB
 
-PARAMETERS_MAX: Final = 100  # of a template
 PARAMETER_NAME_LENGTH_MAX: Final = 64
 PARAMETER_LIST_ITEMS_MAX: Final = 1_000  # of a template's parameter that is a list
 

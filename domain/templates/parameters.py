@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from domain.language import PARAMETER_TYPES, ParameterError, is_parameter_name, literal_text, value_text
-from domain.language.limits import PARAMETER_NAME_LENGTH_MAX, PARAMETERS_MAX
+from domain.language.limits import PARAMETER_NAME_LENGTH_MAX
 from domain.rules.content import DESCRIPTION_LENGTH_MAX, NAME_LENGTH_MAX, FieldProblem, is_storable
 
+PARAMETERS_MAX: Final = 100  # of a template
 # Of one row's values together, as JSON: they are kept with the rule and told in its event.
 VALUES_BYTES_MAX: Final = 64 * 1024
 # Of a rule's name before values are put into it.

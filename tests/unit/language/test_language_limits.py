@@ -10,6 +10,7 @@ from domain.language import (
     compile_rule,
     explain_rule,
     fill_template,
+    is_parameter_name,
     limits,
 )
 from domain.language.assembly import write
@@ -29,6 +30,7 @@ from domain.language.limits import (
     OPERATORS_MAX,
     OUTPUT_ITEMS_MAX,
     PARAMETER_LIST_ITEMS_MAX,
+    PARAMETER_NAME_LENGTH_MAX,
     PATTERN_CODE_POINTS_MAX,
     PATTERNS_MAX,
     PROBLEMS_MAX,
@@ -99,8 +101,9 @@ RUNNING = {
     "OUTPUT_ITEMS_MAX": (OUTPUT_ITEMS_MAX, "then set x = [a]", lambda size: {"a": [1] * (size - 1)}),
 }
 TESTED_BELOW = {
-    "CODE_CHARACTERS_MAX", "PROBLEMS_MAX", "PARAMETER_LIST_ITEMS_MAX", "EXPLAINED_PARTS_MAX", "EXPLAINED_DEPTH_MAX",
-    "REGEX_MEMORY_BYTES_MAX", "DECIMAL_DIGITS", "DECIMAL_EXPONENT_MAX", "DECIMAL_EXPONENT_MIN",
+    "CODE_CHARACTERS_MAX", "PROBLEMS_MAX", "PARAMETER_LIST_ITEMS_MAX", "PARAMETER_NAME_LENGTH_MAX",
+    "EXPLAINED_PARTS_MAX", "EXPLAINED_DEPTH_MAX", "REGEX_MEMORY_BYTES_MAX", "DECIMAL_DIGITS", "DECIMAL_EXPONENT_MAX",
+    "DECIMAL_EXPONENT_MIN",
 }  # fmt: skip
 
 
@@ -160,6 +163,11 @@ def test_a_templates_list_may_be_so_long_and_no_longer():
     assert fill_template(template, types, {"p": [1] * PARAMETER_LIST_ITEMS_MAX})
     with pytest.raises(ParameterError):
         fill_template(template, types, {"p": [1] * (PARAMETER_LIST_ITEMS_MAX + 1)})
+
+
+def test_a_parameters_name_may_be_so_long_and_no_longer():
+    assert is_parameter_name("p" * PARAMETER_NAME_LENGTH_MAX)
+    assert not is_parameter_name("p" * (PARAMETER_NAME_LENGTH_MAX + 1))
 
 
 def test_an_explanation_shows_so_many_parts_and_so_many_levels():
