@@ -24,7 +24,7 @@ from domain.ports import DslCompiler
 from tests.fakes.compiler import FakeDslCompiler
 from worker.compiler import process as process_module
 from worker.compiler.child import ADDRESS_SPACE_BYTES_MAX, answer
-from worker.compiler.frames import Check, CheckTemplate, Compile, Fill
+from worker.compiler.frames import Check, CheckTemplate, Compile, Fill, Reply
 from worker.compiler.process import CODE_POINTS_MAX, TEXTS_MAX, CompilerProcess
 
 FACT = FactContext("f1", "order.placed")
@@ -239,6 +239,50 @@ async def test_a_cancelled_question_leaves_no_answer_for_the_next(process: Compi
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     assert await process.problems(WRONG) == check_rule(WRONG)
+
+
+async def test_texts_that_wait_are_checked_together_and_each_has_its_own_answer(
+    process: CompilerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first does not wait for others; those that come meanwhile go to the process by one request."""
+    asked: list[int] = []
+    ask = process._ask
+
+    async def counted(request: Check) -> Reply:
+        asked.append(len(request.sources))
+        return await ask(request)
+
+    monkeypatch.setattr(process, "_ask", counted)
+    texts = [f"when unknown{number}(a) then set b = 1" for number in range(TEXTS_MAX + 10)]
+    found = await asyncio.gather(*(process.problems(text) for text in texts))
+    assert [[problem.message for problem in one] for one in found] == [
+        [problem.message for problem in check_rule(text)] for text in texts
+    ]
+    assert asked == [1, TEXTS_MAX, 9]
+
+
+async def test_who_waits_for_anothers_request_is_answered_though_that_is_cancelled(
+    process: CompilerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    ask, is_stuck = process._ask, asyncio.Event()
+
+    async def stuck_once(request: Check) -> Reply:
+        asked.append(request.sources)
+        if len(asked) == 2:
+            is_stuck.set()
+            await asyncio.Event().wait()
+        return await ask(request)
+
+    monkeypatch.setattr(process, "_ask", stuck_once)
+    texts = ["true", "false", "when unknown(a)", "1 == 1"]
+    tasks = [asyncio.create_task(process.problems(text)) for text in texts]
+    await is_stuck.wait()
+    tasks[1].cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(found[1], asyncio.CancelledError)
+    assert [found[index] for index in (0, 2, 3)] == [list(check_rule(texts[index])) for index in (0, 2, 3)]
+    assert asked == [texts[:1], texts[1:], texts[2:]]
 
 
 async def test_where_no_process_can_be_started_the_compiler_is_away(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import msgspec
@@ -45,8 +46,16 @@ class CompilerDiedError(Exception):
         self.is_late = is_late
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Text:
+    """A text that waits to be checked, and what comes of it."""
+
+    source: str
+    answer: asyncio.Future[Answer]
+
+
 class CompilerProcess:
-    """DslCompiler in a process of its own, one text after the other.
+    """DslCompiler in a process of its own, one text after the other; texts to check that wait go to it together.
 
     A text that takes more than ``timeout_s``, or that kills the process twice, is refused as ``too-costly``. What
     remains to be done here is to load what was compiled, on a thread.
@@ -55,6 +64,7 @@ class CompilerProcess:
     def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
         self._turn = asyncio.Lock()
+        self._waiting: list[_Text] = []
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -89,8 +99,37 @@ class CompilerProcess:
 
     async def problems(self, source: str) -> Sequence[Problem]:
         """Return every problem of a text, errors and warnings, by position."""
-        (found,) = await self._answers(Check([source]))
+        mine = _Text(source, asyncio.get_running_loop().create_future())
+        self._waiting.append(mine)
+        try:
+            async with self._turn:
+                if not mine.answer.done():
+                    await self._check_with_others(mine)
+        finally:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+        found = mine.answer.result()
         return found if isinstance(found, list) else []
+
+    async def _check_with_others(self, mine: _Text) -> None:
+        """Check a text and those that wait behind it by one request, as many as one may hold.
+
+        Where that fails, the others are still to be checked, when their turns come.
+        """
+        self._waiting.remove(mine)
+        batch, size = [mine], len(mine.source)
+        while self._waiting and len(batch) < TEXTS_MAX:
+            size += len(self._waiting[0].source)
+            if size > CODE_POINTS_MAX:
+                break
+            batch.append(self._waiting.pop(0))
+        try:
+            answers = await self._answers_in_turn(Check([text.source for text in batch]))
+        except BaseException:
+            self._waiting[:0] = batch
+            raise
+        for text, answer in zip(batch, answers, strict=True):
+            text.answer.set_result(answer)
 
     async def compile(self, sources: Sequence[str]) -> Sequence[CompiledRule]:
         """Return the rules of texts, in order; raises InvalidRuleError for the first that is none."""
@@ -120,15 +159,18 @@ class CompilerProcess:
 
     async def _answers(self, request: Request) -> Reply:
         async with self._turn:
-            try:
-                return await self._ask(request)
-            except CompilerDiedError as error:
-                alone = request.alone()
-                if len(alone) > 1:  # one of them is to blame: each is tried alone
-                    return [await self._alone(one) for one in alone]
-                if error.is_late:
-                    return [_refused(error, request)]
-                return [await self._alone(request)]
+            return await self._answers_in_turn(request)
+
+    async def _answers_in_turn(self, request: Request) -> Reply:
+        try:
+            return await self._ask(request)
+        except CompilerDiedError as error:
+            alone = request.alone()
+            if len(alone) > 1:  # one of them is to blame: each is tried alone
+                return [await self._alone(one) for one in alone]
+            if error.is_late:
+                return [_refused(error, request)]
+            return [await self._alone(request)]
 
     async def _alone(self, request: Request) -> Answer:
         try:
