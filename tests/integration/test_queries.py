@@ -54,6 +54,19 @@ async def refusal(bus: Bus, verb: str, payload: dict[str, Any] | bytes) -> str:
     return str(answer["error"]["code"])
 
 
+async def test_templates_are_given_page_by_page(bus: Bus) -> None:
+    for name in ("gamma", "alpha", "beta one", "beta two"):
+        await bus.tell("ann", "create-template", {"name": name, "dslTemplate": "then stop", "parameters": []})
+    first = await bus.ask("templates", pageSize=3)
+    assert ([one["name"] for one in first["items"]], first["total"]) == (["alpha", "beta one", "beta two"], 4)
+    rest = await bus.ask("templates", pageSize=3, pageOffset=first["nextOffset"])
+    assert [one["name"] for one in rest["items"]] == ["gamma"]
+    assert "nextOffset" not in rest
+    found = await bus.ask("templates", nameContains="BETA", sortBy="createdAt", sortOrder="desc")
+    assert [one["name"] for one in found["items"]] == ["beta two", "beta one"]
+    assert (await bus.ask("templates", createdBy="bob"))["total"] == 0
+
+
 async def test_a_rule_is_found_by_id_and_by_name(bus: Bus, some_rules: list[dict[str, Any]]) -> None:
     rule = some_rules[1]
     assert await bus.ask("get", ruleId=rule["ruleId"]) == rule
@@ -77,6 +90,17 @@ async def test_a_rule_is_found_by_id_and_by_name(bus: Bus, some_rules: list[dict
         ("list", {"pageOffset": -1}, "VALIDATION_ERROR"),
         ("list", {"status": "SLEEPING"}, "VALIDATION_ERROR"),
         ("list", {"sortBy": "dslContent"}, "VALIDATION_ERROR"),
+        ("template", {}, "MISSING_PARAMETER"),
+        ("template", {"templateId": "tiers"}, "VALIDATION_ERROR"),
+        ("template", {"templateId": str(uuid.uuid4())}, "NOT_FOUND"),
+        ("template", {"name": "nobody"}, "NOT_FOUND"),
+        ("template", {"ruleId": str(uuid.uuid4())}, "INVALID_REQUEST"),
+        ("templates", {"pageSize": 0}, "VALIDATION_ERROR"),
+        ("templates", {"pageOffset": -1}, "VALIDATION_ERROR"),
+        ("templates", {"sortBy": "status"}, "VALIDATION_ERROR"),
+        ("templates", {"status": "DRAFT"}, "INVALID_REQUEST"),
+        ("history", {"templateId": str(uuid.uuid4())}, "NOT_FOUND"),
+        ("history", {"templateId": str(uuid.uuid4()), "ruleId": str(uuid.uuid4())}, "VALIDATION_ERROR"),
         ("validate", {}, "MISSING_PARAMETER"),
         ("validate", {"dslContent": 7}, "VALIDATION_ERROR"),
         ("versions", {}, "MISSING_PARAMETER"),
