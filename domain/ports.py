@@ -74,6 +74,10 @@ class RuleRepository(Protocol):
 
     async def find_by_id(self, rule_id: RuleId) -> Rule | None: ...
 
+    async def lock(self, rule_id: RuleId) -> None:
+        """Wait for whoever is changing a rule, and keep others from saving it until this transaction ends."""
+        ...
+
     async def find_by_name(self, name: str) -> Rule | None:
         """Find the rule that holds a name, as its latest version's or its deciding version's."""
         ...

@@ -136,6 +136,30 @@ class TestRevisions:
         assert stored is not None
         assert (stored.status, stored.version) == (RuleStatus.UNDER_REVIEW, 1)
 
+    async def test_of_many_that_hold_a_rule_before_they_load_it_each_saves_in_turn(
+        self, transactions: Transactions
+    ) -> None:
+        """Who holds it finds what the one before has saved, so nobody gets a conflict."""
+        await save(transactions, draft())
+
+        async def rename(number: int) -> None:
+            async with transactions.begin() as tx:
+                await tx.rules.lock(draft().id)
+                found = await tx.rules.find_by_id(draft().id)
+                assert found is not None
+                found.update(content("some rule", f"a == {number}"), found.version, ALICE, LATER)
+                await tx.rules.save(found)
+
+        await asyncio.gather(*(rename(number) for number in range(8)))
+        stored = await load(transactions, draft())
+        assert stored is not None
+        assert stored.version == 9
+
+    async def test_a_rule_that_is_not_there_can_be_held_by_anybody(self, transactions: Transactions) -> None:
+        async with transactions.begin() as tx:
+            await tx.rules.lock(NOBODY)
+            assert await tx.rules.find_by_id(NOBODY) is None
+
     async def test_of_many_that_save_at_once_one_wins(self, transactions: Transactions) -> None:
         await save(transactions, draft())
         loaded = [await load(transactions, draft()) for _ in range(6)]

@@ -76,6 +76,9 @@ class FakeRules:
     async def find_by_id(self, rule_id: RuleId) -> Rule | None:
         return copy.deepcopy(self._database.rules.get(rule_id))
 
+    async def lock(self, rule_id: RuleId) -> None:
+        """Do nothing: transactions are serial here."""
+
     async def find_by_name(self, name: str) -> Rule | None:
         return next((copy.deepcopy(rule) for rule in self._database.rules.values() if name in rule.names), None)
 

@@ -191,6 +191,16 @@ async def test_commands_on_the_ruleset_take_turns_and_the_second_finds_the_state
     assert len(await ground.events(rule_id)) == len(events) + 1
 
 
+async def test_the_emergency_stop_never_has_to_come_again(ground: Ground) -> None:
+    """However many edits are on their way, it is not the one that gets CONFLICT."""
+    rule_id = await ground.rule(SUBMIT, APPROVE, ACTIVATE)
+    edits = [(ANN, "update", {"ruleId": rule_id, "expectedVersion": 1, "name": f"edit {n}"}) for n in range(MANY)]
+    stop = (CARL, "deactivate", {"ruleId": rule_id})
+    answers = await asyncio.gather(*(ground.send(*command) for command in (*edits[:4], stop, *edits[4:])))
+    assert answers[4]["status"] == "ok", answers[4]
+    assert answers[4]["result"]["activeVersion"] is None
+
+
 async def test_of_creates_of_one_name_that_all_found_it_free_one_wins(ground: Ground) -> None:
     commands = [(Actor(f"actor-{number}"), "create", GOLD) for number in range(MANY)]
     answers = await ground.at_once("rules.exists_by_name", commands)

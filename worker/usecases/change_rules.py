@@ -123,8 +123,9 @@ async def activate_rule(tx: Transaction, payload: ActivateRule, request: Request
 
 
 async def deactivate_rule(tx: Transaction, payload: DeactivateRule, request: Request, _: Tools) -> Rule:
-    """Stop a rule from deciding, at once."""
+    """Stop a rule from deciding, at once: whoever is changing it meanwhile is waited for, or has to come again."""
     await tx.active_rules.lock()
+    await tx.rules.lock(RuleId.parse(payload.rule_id))
     rule = await _existing(tx, payload.rule_id)
     rule.deactivate(request.actor, request.now)
     await tx.rules.save(rule)

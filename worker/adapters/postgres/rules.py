@@ -72,6 +72,9 @@ class PostgresRules:
         row = await self._connection.fetchrow(_SQL["find_rule"], UUID(rule_id.value))
         return None if row is None else _rule(row)
 
+    async def lock(self, rule_id: RuleId) -> None:
+        await self._connection.execute(_SQL["lock_rule"], UUID(rule_id.value))
+
     async def find_by_name(self, name: str) -> Rule | None:
         found = await self._holder(name)
         return None if found is None else await self.find_by_id(RuleId(str(found)))

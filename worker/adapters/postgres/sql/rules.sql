@@ -15,6 +15,10 @@ SELECT r.rule_id, r.revision, r.status, r.was_submitted, r.was_active, r.created
   LEFT JOIN rule_version a ON a.rule_id = r.rule_id AND a.version = r.active_version
  WHERE r.rule_id = $1::uuid;
 
+-- name: lock_rule
+-- Nobody else may change a rule before this transaction ends.
+SELECT FROM rule WHERE rule_id = $1::uuid FOR UPDATE;
+
 -- name: find_rule_id_by_name
 -- Who holds a name.
 SELECT rule_id FROM rule_name WHERE name = $1::text;
