@@ -81,10 +81,12 @@ def _is_json(data: bytes) -> bool:
 def _problem(text: str) -> Exception:
     place = _PLACE.search(text)
     message = _PLACE.sub("", text)
-    if found := _MISSING.match(text):
-        return MissingParameterError(f"{found['field']} is required", field=found["field"])
-    if found := _UNKNOWN.match(text):
-        name = found["field"][:_ECHO_MAX]
+    within = f"{place['place']}." if place is not None and place["place"] else ""
+    if found := _MISSING.match(message):
+        name = f"{within}{found['field']}"[:_ECHO_MAX]
+        return MissingParameterError(f"{name} is required", field=name)
+    if found := _UNKNOWN.match(message):
+        name = f"{within}{found['field']}"[:_ECHO_MAX]
         return InvalidRequestError(f"unknown field {name}", field=name)
     if place is None:
         return InvalidRequestError("the payload is not a JSON object")

@@ -247,7 +247,7 @@ class Worker:
         await compiler.start()  # by now, so that the first command need not wait for it
         await self._probes.start(settings.http_host, settings.http_port)
         self._on_stop("probes", self._probes.stop)
-        _log.info("worker_started", health_port=self._probes.port, roles=sorted(settings.roles))
+        _log.info("worker_started", health_port=self._probes.port, roles=sorted(role.value for role in settings.roles))
 
     def _on_stop(self, part: str, stop: Callable[[], Awaitable[None]]) -> None:
         """Have a part stopped in its turn, within a bound: one part that hangs must not keep the others from it."""

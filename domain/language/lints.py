@@ -43,7 +43,7 @@ def lint_plan(plan: PlannedRule, positions: Positions) -> list[Problem]:
     roots += [action.value for branch in plan.branches for action in branch.actions]
     for root in roots:
         for part in _parts(root):
-            found.extend(_lint_part(part, positions))
+            found.extend(_lint_part(plan, part, positions))
     if plan.condition is not None:
         found.extend(_lint_condition(plan.condition, positions))
     found.extend(_unused_lets(plan, roots, positions))
@@ -60,7 +60,7 @@ def _parts(root: Part) -> Iterator[Part]:
         waiting.extend(children(part))
 
 
-def _lint_part(part: Part, positions: Positions) -> Iterator[Problem]:
+def _lint_part(plan: PlannedRule, part: Part, positions: Positions) -> Iterator[Problem]:
     if isinstance(part, Invoke) and len(part.arguments) == 2:
         left, right = part.arguments
         if part.name == "/" and left.tainted and left.type.kind == "json" and right.type.kind == "int":
@@ -79,9 +79,11 @@ def _lint_part(part: Part, positions: Positions) -> Iterator[Problem]:
                 yield positions.warning(f"always-{end}", f"this is always {end}", item.span)
         values = values_of(part)
         if part.operator == "&&" and isinstance(box := box_of(part), Impossible):
-            yield positions.warning("always-false", f"`{show_path(box.path)}` can't be all of this at once", part.span)
+            yield positions.warning(
+                "always-false", f"`{_path_text(plan, box.path)}` can't be all of this at once", part.span
+            )
         elif part.operator == "||" and values is not None and _is_all(values[1]):
-            yield positions.warning("always-true", f"`{show_path(values[0])}` is always one of these", part.span)
+            yield positions.warning("always-true", f"`{_path_text(plan, values[0])}` is always one of these", part.span)
 
 
 def _is_all(values: Values) -> bool:
@@ -138,6 +140,14 @@ def _lint_table(plan: PlannedRule, table: PlannedTable, positions: Positions) ->
             )
             hint = f"for example {example}" if example else None
             yield positions.warning("table-gap", "some facts match no row", table.mark, hint)
+
+
+def _path_text(plan: PlannedRule, path: Path) -> str:
+    """Return a path as it is written: a let by its name, a column by its expression."""
+    if not path[0].startswith("let:"):
+        return show_path(path)
+    name = plan.lets[int(path[0][4:])][0]
+    return _column_text(plan, path) if name == "|" else show_path((name, *path[1:]))
 
 
 def _column_text(plan: PlannedRule, path: Path) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import marshal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from domain.language.evaluation import effect_map, output, term
 from domain.language.faults import MISSING_ERRORS, Exhausted, Fault
@@ -19,6 +19,8 @@ from domain.language.outcome import Contribution, Effect, MergeKind, RuleFault
 from domain.language.plan import Part, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule, PlannedTable
 from domain.language.stored import StoredPlan, load_plan
 from domain.language.tokens import Positions
+
+_TEXT_MAX: Final = 120
 
 
 class Origin:
@@ -137,7 +139,8 @@ def settle_actions(
             else:
                 contributions.append((MergeKind(action.kind), action.path, value))
     except Missing as missing:
-        absent = PartFault(missing.part, "missing-value", "the value of an action is missing")
+        text = " ".join(origin.source[slice(*missing.part.span)].split())[:_TEXT_MAX]
+        absent = PartFault(missing.part, "missing-value", f"the value of an action is missing: {text}")
         raise _located(origin, absent) from None
     except PartFault as fault:
         raise _located(origin, fault) from None

@@ -165,7 +165,7 @@ def name_problems(name: str, owner: str = "rule") -> list[FieldProblem]:
     if len(name) < NAME_LENGTH_MIN:
         return [FieldProblem("name-too-short", "name", f"{owner} name must have at least {NAME_LENGTH_MIN} characters")]
     if name != name.strip() or not _printable(name):
-        message = f"{owner} name cannot hold control characters, nor begin or end with white space"
+        message = f"{owner} name cannot hold control or invisible characters, nor begin or end with white space"
         return [FieldProblem("name-not-printable", "name", message)]
     return []
 
@@ -194,4 +194,4 @@ def is_storable(text: str) -> bool:
 
 
 def _printable(text: str) -> bool:
-    return not any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text)
+    return not any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in text)

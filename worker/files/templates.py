@@ -165,6 +165,10 @@ def _csv_rows(path: Path, types: Mapping[str, str], problems: list[FileProblem])
     rows: list[dict[str, Any]] = []
     try:
         head = next(reader, [])
+        if len(set(head)) < len(head):
+            twice = next(one for number, one in enumerate(head) if one in head[:number])
+            problems.append(_at(name, 1, "duplicate-column", f"the column `{twice}` is there twice"))
+            return []
         for cells in reader:
             line = reader.line_num
             if not cells:

@@ -130,7 +130,7 @@ class TestFiles:
         assert plan_export(rules[::-1], dict(sorted(found.items()))) == plan
 
 
-_printable = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])
+_printable = st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"])
 _names = st.text(_printable | st.sampled_from("aAéÉß/.\\-: "), min_size=3, max_size=100).filter(
     lambda name: name == name.strip()
 )

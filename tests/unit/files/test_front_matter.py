@@ -44,7 +44,7 @@ then set desk = true
 
 # What a rule's fields may hold (``RuleContent.checked``).
 _characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
-_printable = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"])
+_printable = st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"])
 _names = st.text(_printable, min_size=3, max_size=100).filter(lambda name: name == name.strip() and len(name) > 2)
 _texts = st.text(_characters | st.sampled_from('\r\n\t"\\+#=\x7f\ufeff'), max_size=500)
 _moments = st.none() | st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001

@@ -124,6 +124,7 @@ class TestRows:
             ("tier\n", "rows.csv", [("no-rows", 1, 1)]),
             ('{"tier": "VIP"}\n[]\n{', "rows.ndjson", [("not-an-object", 2, 1), ("not-an-object", 3, 1)]),
             ("tier,limit\nVIP\nVIP,1\nVIP,x\n", "rows.csv", [("wrong-length", 2, 1), ("not-a-value", 4, 1)]),
+            ("tier,tier,limit\nA,B,3\n", "rows.csv", [("duplicate-column", 1, 1)]),
             ('tier\n"VIP"x\n', "rows.csv", [("not-csv", 2, 1)]),
             (b"tier\n\xff\n", "rows.csv", [("not-utf8", 2, 1)]),
         ],

@@ -41,6 +41,19 @@ def test_a_lint_finds(source, code):
 
 
 @pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("table first\n| a.b | set x |\n| 3..1 | 1 |\n| - | 2 |", "`a.b`"),
+        ("let n = size(a) when n > 3 && n < 2", "`n`"),
+        ("a.b > 3 && a.b < 2", "`a.b`"),
+    ],
+)
+def test_a_lint_names_what_was_written(source, named):
+    (problem,) = check_rule(source)
+    assert problem.message == f"{named} can't be all of this at once"
+
+
+@pytest.mark.parametrize(
     "source",
     [
         "a == 'x' || a == 'y'",

@@ -217,6 +217,15 @@ def test_a_rule_that_takes_too_many_steps_is_stopped():
     assert rule.evaluate({"a": items[:50]}, FACT, {}) is not None
 
 
+def test_a_missing_value_of_an_action_is_named():
+    rule = compile_rule("then set total = order.price * (order.\n  qty + 1)")
+    with pytest.raises(RuleFault) as caught:
+        rule.evaluate({"order": {"price": 2}}, FACT, {})
+    assert (caught.value.code, caught.value.message) == (
+        "missing-value", "the value of an action is missing: order. qty"
+    )  # fmt: skip
+
+
 def test_a_string_that_doubles_is_stopped():
     lets = "\n".join(f"let x{n} = x{n - 1} + x{n - 1}" for n in range(1, 60))
     rule = compile_rule(f"let x0 = name\n{lets}\nwhen size(x59) > 0")

@@ -36,8 +36,8 @@ REFUSED = [
     (
         "name",
         "name-not-printable",
-        "rule name cannot hold control characters, nor begin or end with white space",
-        [" abc", "abc ", "a\nb", "a\x00b", "a\x7fb", "a\u2028b", "ab\ud800"],
+        "rule name cannot hold control or invisible characters, nor begin or end with white space",
+        [" abc", "abc ", "a\nb", "a\x00b", "a\x7fb", "a\u2028b", "ab\ud800", "ab\u200bc", "ab\u202ecd"],
     ),
     ("dsl_content", "dsl-empty", "DSL content cannot be empty", ["", " ", "\n\t "]),
     (

@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import ErrorCode, RulestreamError
 from streams.codec import DEPTH_MAX, REQUEST_BYTES_MAX, decode_request, is_too_deep, payload_digest
-from streams.messages.commands import CommandPayload, CreateRule, UpdateRule
+from streams.messages.commands import CommandPayload, CreateRule, CreateTemplate, UpdateRule
 
 GOOD = {"name": "some rule", "dslContent": "a == 1", "priority": "HIGH"}
 
@@ -64,6 +64,21 @@ CASES = [
         id="too large",
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "code", "field"),
+    [
+        ({"name": "p", "type": "int", "x": 5}, ErrorCode.INVALID_REQUEST, "parameters[0].x"),
+        ({"name": "p"}, ErrorCode.MISSING_PARAMETER, "parameters[0].type"),
+        ({"type": "int"}, ErrorCode.MISSING_PARAMETER, "parameters[0].name"),
+    ],
+)
+def test_a_field_inside_another_is_named_with_its_place(parameter: object, code: ErrorCode, field: str) -> None:
+    payload = {"name": "some template", "dslTemplate": "a == ${p}", "parameters": [parameter]}
+    with pytest.raises(RulestreamError) as refused:
+        decode_request(msgspec.json.encode(payload), CreateTemplate)
+    assert (refused.value.code, refused.value.details) == (code, {"field": field})
 
 
 @pytest.mark.parametrize(("data", "code", "message", "details"), CASES)
