@@ -57,7 +57,7 @@ def test_for_programs_it_is_one_object(folder: Path) -> None:
     code, printed = lint(folder, "--json")
     found = json.loads(printed)
     assert code == 1
-    assert found["rules"] == 1
+    assert found["rules"] == 2
     assert {"file", "line", "column", "code", "message", "severity"} <= found["problems"][0].keys()
 
 

@@ -37,14 +37,14 @@ def lint(
     warnings = len(found.problems) - errors + len(lints)
     if json:
         problems: list[dict[str, Any]] = [problem.to_json() for problem in found.problems]
-        print_json({"rules": len(found.sources), "problems": [*problems, *map(_to_json, lints)]})
+        print_json({"rules": found.read, "problems": [*problems, *map(_to_json, lints)]})
     else:
         for problem in found.problems:
             typer.echo(problem.render())
         for finding in lints:
             beside = f" and '{finding.other}'" if finding.other else ""
             typer.echo(f"rule '{finding.rule}'{beside} warning[{finding.code}]: {finding.message}")
-        typer.echo(f"{len(found.sources)} rules, {errors} errors, {warnings} warnings")
+        typer.echo(f"{found.read} rules, {errors} errors, {warnings} warnings")
     if errors:
         raise typer.Exit(EXIT_FAILED)
 

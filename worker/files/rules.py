@@ -62,10 +62,11 @@ class RuleSource:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """What was read: the rules that are well, and every problem of all of them."""
+    """What was read: the rules that are well, every problem of all of them, and how many rules there were."""
 
     sources: tuple[RuleSource, ...]
     problems: tuple[FileProblem, ...]
+    read: int
 
     @property
     def has_errors(self) -> bool:
@@ -121,10 +122,11 @@ class _Reader:
         self._names: dict[str, str] = {}
         self._ids: dict[str, str] = {}
         self._errors = 0
+        self._read = 0
 
     def result(self) -> RuleSet:
         ordered = sorted(self._problems, key=lambda problem: (problem.file, problem.line, problem.column))
-        return RuleSet(tuple(source for source, _ in self._rules), tuple(ordered))
+        return RuleSet(tuple(source for source, _ in self._rules), tuple(ordered), self._read)
 
     def note(self, problem: FileProblem) -> None:
         self._problems.append(problem)
@@ -132,6 +134,7 @@ class _Reader:
 
     def read_file(self, path: Path) -> None:
         """Read one rule file."""
+        self._read += 1
         name = str(path)
         errors_before = self._errors
         try:
@@ -169,6 +172,7 @@ class _Reader:
         try:
             for batch in line_batches(path, RULE_BYTES_MAX):
                 for number, data in batch:
+                    self._read += data is None or bool(data.strip())
                     if data is None:
                         is_empty = False
                         message = f"a rule is at most {RULE_BYTES_MAX} bytes"
