@@ -81,10 +81,9 @@ class TestOneRule:
         assert "when total > 1 // \\u001b[2Kharmless\\u202e\nthen set a = 1" in shown
         assert "a\\u001bb" in shown
         turned = "silver\u202e"
-        line.run("rule", "create", "--actor", "ann", "--name", turned, "--dsl", "total > 1")
-        for words in (("list",), ("versions", turned), ("submit", turned, "--actor", "ann"), ("get", turned)):
-            shown = line.run("rule", *words).stdout
-            assert ("silver\\u202e" in shown, turned in shown) == (True, False), words
+        refused = line.run("rule", "create", "--actor", "ann", "--name", turned, "--dsl", "total > 1", code=1)
+        assert "invisible characters" in refused.stderr
+        assert turned not in refused.stderr
 
     def test_a_field_is_emptied(self, line: Line) -> None:
         create(line, "gold", 1, "--description", "x", "--tag", "a", "--effective-from", "2026-01-01T00:00:00Z")
