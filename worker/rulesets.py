@@ -157,7 +157,7 @@ class Rulesets:
                 made = dict(zip(others, await self._compiled(_sources(others.values())), strict=True))
                 compiled.update(made)
                 await self._plans.store({digest: one.stored for digest, one in made.items() if one.stored is not None})
-            bound += [bind(rule, digest, lambda _, one=compiled[digest]: one) for digest, rule in chunk.items()]  # type: ignore[misc]  # a default binds it now
+            bound += [bind(rule, digest, compiled[digest]) for digest, rule in chunk.items()]
         return bound
 
     async def _compiled(self, sources: Sequence[str]) -> Sequence[CompiledRule]:

@@ -102,8 +102,8 @@ class Ruleset:
         rules: Iterable[ActiveRule],
         compile_rule: Callable[[str], CompiledRule],
     ) -> Ruleset:
-        """Bind active rules into a snapshot."""
-        return cls(revision, [bind(rule, rule.digest, compile_rule) for rule in rules])
+        """Compile and bind active rules into a snapshot."""
+        return cls(revision, [bind(rule, rule.digest, compile_rule(rule.content.dsl_content)) for rule in rules])
 
     @property
     def state(self) -> RulesetState:
@@ -135,15 +135,15 @@ class Ruleset:
         return Plan(tuple(evaluation_order(met) if is_chained else met), is_chained, is_dated, read_positions)
 
 
-def bind(rule: ActiveRule, digest: bytes, compile_rule: Callable[[str], CompiledRule]) -> BoundRule:
-    """Compile an active rule; raises InvalidRuleError, which for an approved rule is a defect of ours."""
+def bind(rule: ActiveRule, digest: bytes, compiled: CompiledRule) -> BoundRule:
+    """Place a compiled rule in a ruleset; ``digest`` is the active rule's own, which callers have at hand."""
     content = rule.content
     return BoundRule(
         rule_id=rule.rule_id.value,
         name=content.name,
         version=rule.version,
         priority=content.priority,
-        compiled=compile_rule(content.dsl_content),
+        compiled=compiled,
         digest=digest,
         from_ns=_nanoseconds(content.effective_from),
         until_ns=_nanoseconds(content.effective_until),

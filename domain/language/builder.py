@@ -255,7 +255,7 @@ def _conjunction(chain: list[Any]) -> Node:
 def _relation(chain: list[Any]) -> Node:
     """Fold a chain of comparisons and arithmetic from the left, by precedence."""
     if len(chain) == 1:
-        return chain[0]  # type: ignore[no-any-return]
+        return chain[0]  # type: ignore[no-any-return]  # operands stand at even places, operators between
     if len(chain) == 3:
         return _binary(chain[0], chain[1], chain[2])
     operands: list[Node] = [chain[0]]

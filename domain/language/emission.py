@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from domain.language.faults import strict
-from domain.language.lets import LetOrder
+from domain.language.lets import LetOrder, let_number
 from domain.language.library import operators
 from domain.language.native import COMPARISONS, OperatorWriter, is_plain
 from domain.language.plan import (
@@ -411,8 +411,9 @@ def _count_uses(part: Part, uses: dict[int, int], weight: int) -> None:
     waiting = [(part, weight)]
     while waiting:
         part, weight = waiting.pop()
-        if isinstance(part, Variable) and part.name.startswith("let:"):
-            uses[int(part.name[4:])] += weight
+        number = let_number(part)
+        if number is not None:
+            uses[number] += weight
             continue
         if isinstance(part, Loop):
             weight = 2

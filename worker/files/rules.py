@@ -110,7 +110,7 @@ def offline_ruleset(sources: Sequence[RuleSource]) -> Ruleset:
 
 def _bound(sources: Sequence[RuleSource]) -> list[BoundRule]:
     compiled = {source.content.dsl_content: source.compiled for source in sources}
-    return [bind(rule, rule.digest, compiled.__getitem__) for rule in active_rules(sources)]
+    return [bind(rule, rule.digest, compiled[rule.content.dsl_content]) for rule in active_rules(sources)]
 
 
 class _Reader:

@@ -181,7 +181,7 @@ async def _require_company(tx: Transaction, state: RulesetState, rule: Rule, too
     candidate = ActiveRule(rule.id, rule.version, rule.content)
     company = await tools.rulesets.snapshot(state, tx.active_rules)
     (compiled,) = await tools.compiler.compile([rule.content.dsl_content])
-    require_no_conflict(bind(candidate, candidate.digest, lambda _: compiled), company.rules)
+    require_no_conflict(bind(candidate, candidate.digest, compiled), company.rules)
 
 
 async def _existing(tx: Transaction, text: str) -> Rule:

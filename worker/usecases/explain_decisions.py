@@ -186,7 +186,7 @@ class DecisionExplainer:
                 version = numbered
         (compiled,) = await self._compiler.compile([version.content.dsl_content])
         active = ActiveRule(rule.id, version.number, version.content)
-        return bind(active, active.digest, lambda _: compiled)
+        return bind(active, active.digest, compiled)
 
     async def _text(self, source: str) -> BoundRule:
         (compiled,) = await self._compiler.compile([source])

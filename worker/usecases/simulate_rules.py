@@ -95,17 +95,14 @@ class RuleSimulator:
         if query.dsl_content is not None:
             return active, [await self._text(query, query.dsl_content, active)]
         compiled = await self._compiler.compile([rule.content.dsl_content for rule in wanted])
-        return active, [
-            bind(rule, rule.digest, lambda _, one=one: one)  # type: ignore[misc]  # a default binds it now
-            for rule, one in zip(wanted, compiled, strict=True)
-        ]
+        return active, [bind(rule, rule.digest, one) for rule, one in zip(wanted, compiled, strict=True)]
 
     async def _text(self, query: SimulateRules, source: str, active: Ruleset | None) -> BoundRule:
         name = CANDIDATE if query.name is None else query.name
         content = RuleContent.checked(name=name, dsl_content=source, priority=(query.priority or Priority.MEDIUM).value)
         (compiled,) = await self._compiler.compile([source])
         candidate = ActiveRule(RuleId.for_name(content.name), 0, content)
-        bound = bind(candidate, candidate.digest, lambda _: compiled)
+        bound = bind(candidate, candidate.digest, compiled)
         for rule in () if active is None else active.rules:
             if rule.name == content.name:
                 return replace(

@@ -89,7 +89,7 @@ def test_binding_keeps_what_a_decision_tells_of_a_rule_and_its_dates_in_nanoseco
         "one", "a", Priority.HIGH, "", (), datetime(1970, 1, 1, 0, 0, 1, 2, UTC), datetime(9999, 12, 31, tzinfo=UTC)
     )
     rule = ActiveRule(RuleId.for_name("one"), 7, content)
-    made = bind(rule, rule.digest, CountingCompiler())
+    made = bind(rule, rule.digest, CountingCompiler()(content.dsl_content))
     assert (made.rule_id, made.name, made.version, made.priority) == (rule.rule_id.value, "one", 7, Priority.HIGH)
     assert (made.from_ns, made.until_ns) == (1_000_002_000, 253_402_214_400 * 10**9)
 
