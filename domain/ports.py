@@ -432,6 +432,41 @@ class FactReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class FactPlace:
+    """Where and when a stream stored a message: what is known of it before it is decoded.
+
+    ``stored_at_ns`` is in nanoseconds since 1970 UTC: a stream that was made anew counts from one again.
+    """
+
+    stream: str
+    sequence: int
+    stored_at_ns: int
+
+
+class FactTrials(Protocol):
+    """Which facts are being decided alone, because they may be what kills workers.
+
+    What is recorded outlives the worker that dies while it decides, though perhaps not a crash of the store.
+    """
+
+    async def begin(self, fact: FactPlace, ended: Sequence[FactPlace] = ()) -> int:
+        """Begin a trial of a message, and return how many trials of it began and never ended, this one included.
+
+        Trials of ``ended`` are taken back in the same statement, the message's own too, before it is counted. A call
+        that failed and is made again counts once: a store that answers too late must not make a dead letter.
+        """
+        ...
+
+    async def end(self, facts: Sequence[FactPlace]) -> None:
+        """Take back every trial of messages that came to a decision; of those that have none it does nothing."""
+        ...
+
+    async def expire(self, before_ns: int) -> int:
+        """Remove the trials of messages stored before a time, which no stream holds any more; return how many."""
+        ...
+
+
 class RulesetSource(Protocol):
     """Gives use cases the compiled ruleset of a state, from the worker's own snapshot where that is current."""
 
