@@ -23,6 +23,11 @@ class ErrorCode(StrEnum):
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
+    # Of deciding a stored decision again: no command and no query is answered with these.
+    FACT_EXPIRED = "FACT_EXPIRED"
+    RULESET_LOST = "RULESET_LOST"
+    RECORD_BROKEN = "RECORD_BROKEN"
+
 
 class RulestreamError(Exception):
     """The root of every error of this project; ``details`` is JSON data for the sender."""
@@ -85,3 +90,21 @@ class UnavailableError(RulestreamError):
     def __init__(self, service: str, message: str, **details: Any) -> None:
         super().__init__(message, **details)
         self.service = service
+
+
+class FactExpiredError(RulestreamError):
+    """A decision's fact is no longer in its stream, and was not stored with the decision."""
+
+    code = ErrorCode.FACT_EXPIRED
+
+
+class RulesetLostError(RulestreamError):
+    """The ruleset that a decision names cannot be made again: something of it is gone, or is not what decided."""
+
+    code = ErrorCode.RULESET_LOST
+
+
+class RecordBrokenError(RulestreamError):
+    """What is stored as a decision is none, or the fact that is stored with it is not its own."""
+
+    code = ErrorCode.RECORD_BROKEN

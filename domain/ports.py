@@ -8,7 +8,7 @@ they say themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -327,7 +327,8 @@ class PlanCache(Protocol):
 class StoredDecision:
     """A decision and its effects as the bytes that are published: first stored, first and for ever right.
 
-    ``stored_at_ns`` is the time at which the stream stored the fact, in nanoseconds since 1970 UTC.
+    ``stored_at_ns`` is the time at which the stream stored the fact, in nanoseconds since 1970 UTC. ``fact`` is the
+    fact as it came, where facts are stored with their decisions.
     """
 
     key: bytes
@@ -341,6 +342,7 @@ class StoredDecision:
     body: bytes
     effects: tuple[tuple[str, str, bytes], ...] = ()  # name, effect id, payload
     traceparent: str | None = None
+    fact: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,7 +408,9 @@ class DecisionStore(Protocol):
         """
         ...
 
-    async def find(self, key: bytes) -> StoredDecision | None: ...
+    async def find(self, key: bytes) -> StoredDecision | None:
+        """Return the decision under a key, with its fact where that was stored with it."""
+        ...
 
     async def find_by_fact_id(self, fact_id: str) -> Sequence[StoredDecision]:
         """Return the decisions of facts with an id, newest first; sources may share ids, so there may be several."""
@@ -418,6 +422,35 @@ class DecisionStore(Protocol):
         A page may therefore hold fewer decisions than asked for, even none, while ``next_offset`` says that the listing
         goes on; one that holds none went past that many which do not meet the criteria.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRange:
+    """Which decisions to go through: those of facts that the stream stored from a time on, and before another.
+
+    Without ``until_ns`` the range ends behind the decision that is the newest when it is begun: one that is made
+    meanwhile does not prolong it. ``fact_type`` may have NATS wildcards.
+    """
+
+    since_ns: int
+    until_ns: int | None = None
+    fact_type: str | None = None
+
+
+class DecisionScan(Protocol):
+    """Any number of decisions, one page after the other."""
+
+    def pages(self, wanted: DecisionRange) -> AsyncIterator[Sequence[StoredDecision]]:
+        """Give the decisions of a range, oldest first by the time at which the stream stored their facts, then by key.
+
+        The next page is fetched when it is asked for, and each is bounded in decisions and in bytes. A decision that is
+        stored meanwhile in front of the page that was fetched last is not seen.
+        """
+        ...
+
+    async def count(self, wanted: DecisionRange, most: int) -> int:
+        """Return how many decisions there are between the times of a range, of whatever type; ``most`` at most."""
         ...
 
 

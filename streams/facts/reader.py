@@ -1,4 +1,4 @@
-"""Reading a fact back from its stream, as the fact loop read it."""
+"""Reading a fact back, as the fact loop read it: from its stream, or from what was stored with its decision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from nats.aio.client import Client
 from domain.decisions.fact import Fact
 from domain.errors import UnavailableError
 from domain.language import parse_timestamp
+from domain.ports import FactReader, StoredDecision
 from streams.facts.intake import Accepted, Delivery, read_fact
+from streams.facts.kept import kept_delivery
 
 READ_TIMEOUT_S: Final = 5.0
 # JetStream's error codes for a sequence that holds no message, and for a stream that is not there.
@@ -70,8 +72,7 @@ class StreamFacts:
             stored_at_ns=stored_at_ns,
             deliveries=1,
         )
-        outcome = read_fact(delivery, bytes_max=len(data))
-        return outcome.fact if isinstance(outcome, Accepted) else None
+        return _fact_of(delivery)
 
     async def _ask(self, sequence: int) -> _Answer:
         if not self._client.is_connected:
@@ -85,3 +86,29 @@ class StreamFacts:
         except (OSError, TimeoutError, nats.errors.Error, msgspec.MsgspecError) as error:
             reason = str(error) or type(error).__name__
             raise UnavailableError("nats", f"the fact could not be read: {reason}") from error
+
+
+class DecidedFacts:
+    """The facts of decisions: from their stream while it holds them, else as they were stored with their decisions.
+
+    The stream goes first, because it is another witness than the decision's own row.
+    """
+
+    def __init__(self, stream: FactReader) -> None:
+        self._stream = stream
+
+    async def find(self, decision: StoredDecision) -> Fact | None:
+        """Return the fact that was decided: its key is the decision's. None where neither place has it.
+
+        Raises UnavailableError when the stream cannot be asked.
+        """
+        fact = await self._stream.find(decision.sequence, decision.stored_at_ns)
+        if (fact is None or fact.key != decision.key) and decision.fact is not None:
+            delivery = kept_delivery(decision.fact, decision.sequence, decision.stored_at_ns)
+            fact = None if delivery is None else _fact_of(delivery)
+        return fact if fact is not None and fact.key == decision.key else None
+
+
+def _fact_of(delivery: Delivery) -> Fact | None:
+    outcome = read_fact(delivery, bytes_max=len(delivery.data))
+    return outcome.fact if isinstance(outcome, Accepted) else None

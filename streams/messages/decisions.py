@@ -94,8 +94,13 @@ def encode_decision(decision: Decision, decided_at: str) -> bytes:
         raise ValueError(str(error)) from error
 
 
-def stored_decision(decision: Decision, decided_at: str, stored_at_ns: int, traceparent: str | None) -> StoredDecision:
-    """Put a decision and its effects into the bytes that are stored and published; ``decided_at`` is RFC 3339."""
+def stored_decision(
+    decision: Decision, decided_at: str, stored_at_ns: int, traceparent: str | None, kept_fact: bytes | None = None
+) -> StoredDecision:
+    """Put a decision and its effects into the bytes that are stored and published; ``decided_at`` is RFC 3339.
+
+    ``kept_fact`` is what ``streams.facts.kept`` makes of the fact's message, where it is to be stored beside them.
+    """
     fact = decision.fact
     assert fact.time_ns is not None  # a fact from a stream has a time
     return StoredDecision(
@@ -110,6 +115,7 @@ def stored_decision(decision: Decision, decided_at: str, stored_at_ns: int, trac
         body=encode_decision(decision, decided_at),
         effects=tuple((effect.name, effect.effect_id, _ENCODER.encode(effect.payload)) for effect in decision.effects),
         traceparent=traceparent,
+        fact=kept_fact,
     )
 
 

@@ -1,8 +1,8 @@
 """The query explain: why rules applied to a fact, or did not.
 
-A decision is explained from what is kept of it: the fact in its stream, and the ruleset of its revision, whose digest
-is checked. Evaluating and making trees is done in a thread, for one question at a time, so that the worker's facts do
-not wait for it; texts are compiled by the compiler.
+A decision is explained from what is kept of it: the fact, in its stream or stored with the decision, and the ruleset of
+its revision, whose digest is checked. Evaluating and making trees is done in a thread, for one question at a time, so
+that the worker's facts do not wait for it; texts are compiled by the compiler.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from domain.language import parse_timestamp
 from domain.ports import DecisionStore, DslCompiler, FactReader, RulesetSource, StoredDecision, Transactions
 from domain.rules.content import Priority
 from streams.facts.intake import FACT_BYTES_MAX, DeadReason, Refused, decode_object
+from streams.facts.reader import DecidedFacts
 from streams.messages.explanations import encode_explanation
 from streams.messages.queries import ExplainDecision
 from worker.usecases.paging import filled_page, require_page
@@ -71,7 +72,7 @@ class DecisionExplainer:
     ) -> None:
         self._transactions = transactions
         self._decisions = decisions
-        self._facts = facts
+        self._facts = DecidedFacts(facts)
         self._rulesets = rulesets
         self._compiler = compiler
         self._fact_bytes_max = fact_bytes_max
@@ -96,8 +97,8 @@ class DecisionExplainer:
         stored = await self._decisions.find(parse_decision_id(decision_id))
         if stored is None:
             raise NotFoundError("no such decision", decisionId=decision_id)
-        fact = await self._facts.find(stored.sequence, stored.stored_at_ns)
-        if fact is None or fact.key != stored.key:
+        fact = await self._facts.find(stored)
+        if fact is None:
             raise NotFoundError(
                 "the fact is no longer in its stream",
                 decisionId=decision_id,

@@ -16,7 +16,8 @@ from domain.identifiers import Actor, RuleId
 from domain.roles import RolePolicy
 from domain.rules.content import Priority, RuleContent
 from domain.rules.rule import Rule
-from streams.facts.intake import FACT_BYTES_MAX
+from streams.facts.intake import FACT_BYTES_MAX, Delivery
+from streams.facts.kept import keep_fact
 from streams.messages.decisions import stored_decision
 from streams.messages.queries import ExplainDecision
 from tests.contracts.rules_at_hand import ALICE, BOB, LATER, NOW
@@ -218,6 +219,18 @@ class TestDecisions:
             "message": "the fact is no longer in its stream",
             "details": {"decisionId": key, "factId": "order-1", "factSeq": 1},
         }
+
+    async def test_a_fact_that_was_stored_with_its_decision_is_explained_when_its_stream_lost_it(
+        self, ground: Ground
+    ) -> None:
+        await ground.activate("discount", "when total > 9 then set a = 1")
+        key = await ground.decide({"total": 5})
+        stored = ground.decisions.stored[bytes.fromhex(key)]
+        came = Delivery("facts.order.placed", "", b'{"total":5}', {"Nats-Msg-Id": "order-1"}, "FACTS", 1, 0, 1)
+        ground.decisions.stored[stored.key] = replace(stored, fact=keep_fact(came))
+        in_stream = await ground.explain(decisionId=key)
+        ground.facts.remove(1)
+        assert await ground.explain(decisionId=key) == in_stream
 
     async def test_another_fact_in_its_place_is_not_explained(self, ground: Ground) -> None:
         """As when the stream was made anew: the sequence holds a fact, stored at the moment, of another identity."""
