@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from domain.decisions.fact import Fact
@@ -41,8 +40,7 @@ class Fault(NamedTuple):
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The whole decision on one fact under one ruleset; ``matched`` when some rule took its ``then``."""
 
     fact: Fact

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from domain.decisions.decision import Decision, Effect, Fault, Match
 from domain.decisions.fact import Fact
-from domain.decisions.merge import Merge
+from domain.decisions.merge import Merge, output_of
 from domain.decisions.ruleset import BoundRule, Plan, Ruleset
-from domain.language import FactContext, MergeKind, Outcome, Path, RuleFault, timestamp_from_ns, to_json
+from domain.language import FactContext, Outcome, RuleFault, timestamp_from_ns, to_json
 
 FAULTS_MAX: Final = 100
 _NOTHING: Final[dict[str, Any]] = {}
@@ -25,7 +25,7 @@ class Taken:
     def __init__(self, rule: BoundRule, outcome: Outcome) -> None:
         self.rule = rule
         self.outcome = outcome
-        self.output = _own_output(outcome)
+        self.output = output_of(outcome.contributions) if outcome.contributions else {}
         self.effects = [(name, to_json(payload)) for name, payload in outcome.effects] if outcome.effects else ()
 
 
@@ -38,6 +38,17 @@ class _Course:
         self.taken: list[Taken] = []
         self.faults: list[tuple[BoundRule, Fault]] = []
         self.stopped_at: int | None = None
+
+    def apply(self, rule: BoundRule, payload: dict[str, Any], context: FactContext) -> None:
+        """Let a rule whose condition holds, and tells it all (``Plan.tests``), take its ``then``."""
+        applied = rule.compiled.applied
+        assert applied is not None
+        try:
+            self.taken.append(Taken(rule, applied(payload, context, _NOTHING)))
+        except RuleFault as fault:
+            self.fail(rule, fault.code, fault.message, fault.line, fault.column)
+        except ValueError as error:
+            self.fail(rule, "not-json", str(error))
 
     def consider(self, rule: BoundRule, payload: dict[str, Any], context: FactContext, so_far: dict[str, Any]) -> bool:
         """Let one rule look at the fact, and say whether it took a branch."""
@@ -73,9 +84,21 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
     else:
         payload = fact.payload
         is_dated = plan.is_dated
-        for rule in plan.rules:
-            if not is_dated or is_effective(rule, time_ns):
-                course.consider(rule, payload, context, _NOTHING)
+        for rule, condition in plan.tests:
+            if is_dated and not is_effective(rule, time_ns):
+                continue
+            if condition is not None:
+                try:
+                    holds = condition(payload, context, _NOTHING)
+                except Exception:  # noqa: BLE001  # missing, or a fault: the rule as a whole tells which
+                    holds = None
+                else:
+                    if holds is False:
+                        continue
+                if holds is True:
+                    course.apply(rule, payload, context)
+                    continue
+            course.consider(rule, payload, context, _NOTHING)
     taken = course.taken
     output = _merge(taken, course).output() if taken else {}
     faults = course.faults
@@ -135,37 +158,17 @@ def _merge(taken: list[Taken], course: _Course | None) -> Merge:
     """Merge contributions, given in order of priority then name; what is left out of a sum is a fault of its rule."""
     merge = Merge()
     for one in taken:
-        for kind, path, value in one.outcome.contributions:
-            merge.contribute(kind, path, value, one.rule)
+        merge.take(one.outcome.contributions, one.rule)
     if course is not None:
         for rule, code, message in merge.left_out:
             course.fail(rule, code, message)
     return merge
 
 
-def _own_output(outcome: Outcome) -> dict[str, Any]:
-    contributions = outcome.contributions
-    if not contributions:
-        return {}
-    if len(contributions) == 1:
-        return _single(*contributions[0])
-    merge = Merge()
-    for kind, path, value in contributions:
-        merge.contribute(kind, path, value)
-    return merge.output()
-
-
-def _single(kind: MergeKind, path: Path, value: Any) -> dict[str, Any]:
-    form = to_json(value)
-    nested: dict[str, Any] = {path[-1]: [form] if kind is MergeKind.APPEND else form}
-    for name in reversed(path[:-1]):
-        nested = {name: nested}
-    return nested
-
-
 def _match(one: Taken) -> Match:
     rule = one.rule
-    return Match(rule.rule_id, rule.name, rule.version, rule.priority, one.outcome.branch, one.output, one.outcome.rows)
+    outcome = one.outcome
+    return Match(rule.rule_id, rule.name, rule.version, rule.priority, outcome.branch, one.output, outcome.rows)
 
 
 def _effects(fact: Fact, taken: list[Taken]) -> tuple[Effect, ...]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One event to decide: its identity, its type, its place in the stream and its data.
 
     ``key`` is the 16 bytes of ``domain.identifiers.fact_key``; in hexadecimal it is the decision's id. ``time_ns`` is

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-from domain.language import AdditionError, MergeKind, Path, add_values, to_json
+from domain.language import AdditionError, Contribution, MergeKind, Path, add_values, to_json
+
+_SET: Final = MergeKind.SET
+_APPEND: Final = MergeKind.APPEND
 
 
 class Addition(NamedTuple):
@@ -32,41 +35,68 @@ class Merge:
 
     def contribute(self, kind: MergeKind, path: Path, value: Any, contributor: Any = None) -> None:
         """Take one contribution into account; ``contributor`` is named should an ``add`` term be left out."""
-        values = self._values
-        if path not in values:
-            self._kinds[path] = kind
-            values[path] = [value] if kind is MergeKind.APPEND else value
-        elif kind is MergeKind.SET or kind is not self._kinds[path]:
-            return
-        elif kind is MergeKind.APPEND:
-            values[path].append(value)
-        else:
-            try:
-                values[path] = add_values(values[path], value)
-            except AdditionError as error:
-                self.left_out.append(Addition(contributor, error.code, error.message))
+        self.take([(kind, path, value)], contributor)
+
+    def take(self, contributions: Sequence[Contribution], contributor: Any = None) -> None:
+        """Take a rule's contributions into account, in their order."""
+        values, kinds = self._values, self._kinds
+        for kind, path, value in contributions:
+            if path not in values:
+                kinds[path] = kind
+                values[path] = [value] if kind is _APPEND else value
+            elif kind is _SET or kind is not kinds[path]:
+                continue
+            elif kind is _APPEND:
+                values[path].append(value)
+            else:
+                try:
+                    values[path] = add_values(values[path], value)
+                except AdditionError as error:
+                    self.left_out.append(Addition(contributor, error.code, error.message))
 
     def nested(self) -> dict[str, Any]:
         """Return the merged values as the rules see them under ``decision``."""
-        return self._nest(lambda value: value)
+        return _nest(self._values, _as_it_is)
 
     def output(self) -> dict[str, Any]:
         """Return the merged values as JSON data; raises ValueError for a value that has no JSON form."""
-        return self._nest(to_json)
+        return _nest(self._values, to_json)
 
-    def _nest(self, form: Callable[[Any], Any]) -> dict[str, Any]:
-        root: dict[str, Any] = {}
-        taken: set[int] = {id(root)}  # only dictionaries made here are written into, never a rule's own value
-        for path, value in self._values.items():
-            place: Any = root
-            for name in path[:-1]:
-                below = place.get(name)
-                if below is None and name not in place:
-                    below = place[name] = {}
-                    taken.add(id(below))
-                elif id(below) not in taken:
-                    break
-                place = below
-            else:
-                place.setdefault(path[-1], form(value))
-        return root
+
+def output_of(contributions: Sequence[Contribution]) -> dict[str, Any]:
+    """Return what one rule's contributions merge to, as JSON data; raises ValueError as ``Merge.output`` does."""
+    values = {path: [value] if kind is _APPEND else value for kind, path, value in contributions}
+    if len(values) == len(contributions):  # no two on one path: nothing to merge
+        return _nest(values, to_json)
+    merge = Merge()
+    merge.take(contributions)
+    return merge.output()
+
+
+def _nest(values: Mapping[Path, Any], form: Callable[[Any], Any]) -> dict[str, Any]:
+    root: dict[str, Any] = {}
+    made: set[int] | None = None  # only dictionaries made here are written into, never a rule's own value
+    for path, value in values.items():
+        if len(path) == 1:
+            if path[0] not in root:
+                root[path[0]] = form(value)
+            continue
+        if made is None:
+            made = set()
+        place: Any = root
+        for name in path[:-1]:
+            below = place.get(name)
+            if below is None and name not in place:
+                below = place[name] = {}
+                made.add(id(below))
+            elif id(below) not in made:
+                break
+            place = below
+        else:
+            if path[-1] not in place:
+                place[path[-1]] = form(value)
+    return root
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

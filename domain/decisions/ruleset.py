@@ -16,7 +16,7 @@ from typing import Final
 from domain.decisions import patterns
 from domain.decisions.order import evaluation_order, rules_read
 from domain.identifiers import RuleId
-from domain.language import CompiledRule
+from domain.language import CompiledRule, Condition
 from domain.rules.content import Priority, RuleContent
 
 # Plans are kept for this many fact types; types beyond it (a hostile sender's) are planned again at each fact.
@@ -62,12 +62,14 @@ class Plan:
 
     ``is_chained`` says that some of them read ``decision`` or may stop, so that what was decided so far matters;
     ``is_dated`` that some have effective dates. ``read_positions`` are of the rules whose writes others may read.
+    ``tests`` are the same rules, each with its condition where that alone tells whether the rule applies, else None.
     """
 
     rules: tuple[BoundRule, ...]
     is_chained: bool
     is_dated: bool
     read_positions: frozenset[int]
+    tests: tuple[tuple[BoundRule, Condition | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,9 @@ class Ruleset:
         is_chained = any(rule.compiled.decision_reads or rule.compiled.may_stop for rule in met)
         is_dated = any(rule.from_ns is not None or rule.until_ns is not None for rule in met)
         read_positions = frozenset(rule.position for rule in rules_read(met))
-        return Plan(tuple(evaluation_order(met) if is_chained else met), is_chained, is_dated, read_positions)
+        rules = tuple(evaluation_order(met) if is_chained else met)
+        tests = tuple((rule, rule.compiled.condition if rule.compiled.applied else None) for rule in rules)
+        return Plan(rules, is_chained, is_dated, read_positions, tests)
 
 
 def bind(rule: ActiveRule, digest: bytes, compiled: CompiledRule) -> BoundRule:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from domain.language.addition import add_values
+from domain.language.assembly import Condition
 from domain.language.demands import Demand
 from domain.language.explain import Explained, explain_compiled, explain_rule
 from domain.language.expression import CompiledExpression, compile_expression
 from domain.language.lints import SetLint, lint_rules
-from domain.language.outcome import AdditionError, FactContext, MergeKind, Outcome, Path, RuleFault, Write
+from domain.language.outcome import AdditionError, Contribution, FactContext, MergeKind, Outcome, Path, RuleFault, Write
 from domain.language.problems import InvalidRuleError, Problem, render_problem
 from domain.language.rule import (
     CompiledRule,
@@ -37,6 +38,8 @@ __all__ = [
     "AdditionError",
     "CompiledExpression",
     "CompiledRule",
+    "Condition",
+    "Contribution",
     "Demand",
     "Explained",
     "FactContext",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from domain.language.evaluation import new_state
 from domain.language.functions import FunctionWriter
@@ -15,6 +15,19 @@ from domain.language.settlement import Origin, check_action, settle_actions, set
 
 Evaluate = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome | None]
 Condition = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], bool | None]
+Applied = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome]
+
+
+class Assembled(NamedTuple):
+    """A rule's functions. ``applied`` is what ``evaluate`` gives where the condition is known to hold.
+
+    It is None where the condition does not tell it all: in tables, with ``else``, and where values are kept between
+    condition and actions.
+    """
+
+    evaluate: Evaluate
+    condition: Condition
+    applied: Applied | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +81,8 @@ def write(plan: PlannedRule) -> Written:
     return written
 
 
-def assemble(
-    origin: Origin, plan: PlannedRule, written: Written, code: CodeType | None = None
-) -> tuple[Evaluate, Condition]:
-    """Return a rule's ``evaluate`` and its condition alone; ``code`` is the text of ``written``, compiled."""
+def assemble(origin: Origin, plan: PlannedRule, written: Written, code: CodeType | None = None) -> Assembled:
+    """Return a rule's functions; ``code`` is the text of ``written``, compiled."""
     stateful = written.stateful
     functions: dict[str, Any] = dict.fromkeys(("condition", "then", "otherwise"))
     functions |= written.functions(code)
@@ -92,8 +103,24 @@ def assemble(
 
     if any(stateful.values()):
         test = functions["condition"] if stateful.get("condition", False) else None
-        return _with_state(origin, test, condition, then, otherwise, state), condition
-    return _without_state(origin, condition, then, otherwise), condition
+        return Assembled(_with_state(origin, test, condition, then, otherwise, state), condition)
+    applied = _applied(origin, then) if otherwise is None else None
+    return Assembled(_without_state(origin, condition, then, otherwise), condition, applied)
+
+
+def _applied(origin: Origin, branch: _Branch) -> Applied:
+    actions, name, stop = branch.actions, branch.name, branch.stop
+    if actions is None:
+        return lambda _payload, _fact, _decision: Outcome(name, [], [], stop, None)
+
+    def applied(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome:
+        try:
+            contributions, effects = actions(payload, fact, decision)
+        except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
+            contributions, effects = settle_actions(origin, name, error, payload, fact, decision)
+        return Outcome(name, contributions, effects, stop, None)
+
+    return applied
 
 
 def _without_state(origin: Origin, condition: Condition, then: _Branch, otherwise: _Branch | None) -> Evaluate:
@@ -153,7 +180,7 @@ def _always(_payload: Any, _fact: Any, _decision: Any) -> bool:
 
 def _with_rows(
     origin: Origin, functions: dict[str, Callable[..., Any]], written: Written, blank: list[Any]
-) -> tuple[Evaluate, Condition]:
+) -> Assembled:
     matching = functions["rows"]
     made = written.outputs
 
@@ -183,7 +210,7 @@ def _with_rows(
             effects += constants[1]
         return Outcome("then", contributions, effects, False, rows)
 
-    return evaluate, matches
+    return Assembled(evaluate, matches)
 
 
 def _constant_outputs(branch: PlannedBranch) -> tuple[list[Contribution], list[Effect]] | None:

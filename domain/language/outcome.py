@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from domain.language.values import Timestamp
 
@@ -30,8 +30,7 @@ class Write:
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class FactContext:
+class FactContext(NamedTuple):
     """What a condition sees as ``fact.id``, ``fact.type`` and ``fact.time``; without a time, that is missing."""
 
     id: str

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import marshal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from domain.language.assembly import Written, assemble, write
+from domain.language.assembly import Applied, Condition, Evaluate, Written, assemble, write
 from domain.language.demands import Demand, demands_of
-from domain.language.outcome import FactContext, MergeKind, Outcome, Path, Write
+from domain.language.outcome import MergeKind, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
 from domain.language.problems import InvalidRuleError, Problem
@@ -19,9 +19,6 @@ from domain.language.schemas import type_of_schema
 from domain.language.settlement import Origin
 from domain.language.stored import StoredPlan, StoredPlanError, load_plan, store_plan
 from domain.language.text import TooCostlyError, code_of
-
-Evaluate = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome | None]
-Condition = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +32,10 @@ class CompiledRule:
     decision; the empty path stands for the whole or for a computed key. ``evaluate`` takes the fact, its context and
     the merged decision so far, returns None when the rule does not apply, and raises nothing but RuleFault.
     ``condition`` takes the same and returns True, False, or None for missing; its faults have no position. Of a table
-    it tells whether a row matches. ``stored`` is the rule's plan as plain data, from which ``restore_rule`` makes the
-    rule again without parsing or checking its text; None for a rule that was not compiled from text.
+    it tells whether a row matches. ``applied`` takes the same where ``condition`` gave True and gives what ``evaluate``
+    would; None for a rule of which only ``evaluate`` tells it all. ``stored`` is the rule's plan as plain data, from
+    which ``restore_rule`` makes the rule again without parsing or checking its text; None for a rule that was not
+    compiled from text.
     """
 
     source: str
@@ -50,6 +49,7 @@ class CompiledRule:
     condition: Condition
     demands: tuple[Demand, ...] = ()
     origin: Origin | None = None
+    applied: Applied | None = None
 
     @property
     def stored(self) -> StoredPlan | None:
@@ -116,7 +116,7 @@ def load_image(source: str, image: RuleImage) -> CompiledRule:
 def _compiled(
     origin: Origin, plan: PlannedRule, written: Written, warnings: tuple[Problem, ...], code: CodeType | None = None
 ) -> CompiledRule:
-    evaluate, condition = assemble(origin, plan, written, code)
+    assembled = assemble(origin, plan, written, code)
     actions = [action for branch in plan.branches for action in branch.actions]
     return CompiledRule(
         source=origin.source,
@@ -130,8 +130,9 @@ def _compiled(
         may_stop=any(branch.stop for branch in plan.branches),
         emits=tuple(dict.fromkeys(action.name for action in actions if isinstance(action, PlannedEffect))),
         warnings=warnings,
-        evaluate=evaluate,
-        condition=condition,
+        evaluate=assembled.evaluate,
+        condition=assembled.condition,
+        applied=assembled.applied,
         demands=demands_of(plan),
         origin=origin,
     )

@@ -256,6 +256,8 @@ def to_json(value: Any) -> Any:
     kind = value.__class__
     if kind is str or kind is int or kind is bool or value is None:
         return value
+    if kind is float and value - value == 0.0:
+        return value
     return _to_json(value, [OUTPUT_ITEMS_MAX])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -350,7 +349,7 @@ def test_deciding_changes_neither_the_fact_nor_the_rules_outcomes() -> None:
     rules = mixed_rules()
     payload = {"a": [1, {"b": 2}]}
     subject = fact(payload)
-    before = replace(subject, payload={"a": [1, {"b": 2}]})
+    before = subject._replace(payload={"a": [1, {"b": 2}]})
     ruleset = Ruleset(1, rules)
     first = decide(ruleset, subject)
     assert subject == before

@@ -109,7 +109,7 @@ class TestStoredDecision:
 
     def test_a_value_that_json_cannot_hold_is_refused(self) -> None:
         with pytest.raises(ValueError, match="surrogate"):
-            encode_decision(replace(a_decision(), output={"a": "\ud800"}), "now")
+            encode_decision(a_decision()._replace(output={"a": "\ud800"}), "now")
 
 
 class TestDecisionPublications:
