@@ -10,8 +10,9 @@ from nats.aio.client import Client
 
 from domain.errors import RulestreamError
 from streams.connection import connect
-from worker.demo.run import worker_process
+from worker.demo.run import health_port, launch_worker
 from worker.embedded import EmbeddedStack
+from worker.embedded.process import ServerProcess
 from worker.migrations import runner
 
 
@@ -21,10 +22,12 @@ class BenchError(RulestreamError):
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """A connection to the worker's NATS, and the address of its probes."""
+    """A connection to the worker's NATS, the address of its probes, its process and its servers."""
 
     connection: Client
     health: str
+    worker: ServerProcess
+    stack: EmbeddedStack
 
 
 async def _nothing(_: str) -> None:
@@ -42,9 +45,13 @@ async def worker_on_a_stack(before: Callable[[str], Awaitable[None]] = _nothing)
         addresses = stack.addresses
         await runner.upgrade(addresses.postgres)
         await before(addresses.postgres)
-        async with worker_process(addresses, stack.data_dir) as health:
+        worker = await launch_worker(addresses, stack.data_dir)
+        try:
+            health = f"http://127.0.0.1:{await health_port(worker)}"
             connection = await connect(addresses.nats, "rulestream-bench", is_patient=False)
             try:
-                yield At(connection, health)
+                yield At(connection, health, worker, stack)
             finally:
                 await connection.close()
+        finally:
+            await worker.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from worker.bench.compilation import CompilationReport
     from worker.bench.evaluation import EvaluationReport
     from worker.bench.listing import ListingReport
+    from worker.bench.pipeline import PipelineReport
 
 app = typer.Typer(
     help="Measure how fast rules are decided and compiled, and commands and queries answered, here and now.",
@@ -24,6 +26,7 @@ app = typer.Typer(
 )
 
 SECONDS_MAX: Final = 60
+PROFILE_FORMATS: Final = (".svg", ".json", ".txt")  # as worker.bench.profiling
 
 _Report = TypeVar("_Report")
 
@@ -35,6 +38,12 @@ def _checked_seconds(seconds: float) -> float:
     if not 0 < seconds <= SECONDS_MAX:
         raise typer.BadParameter(f"more than 0 and at most {SECONDS_MAX}")
     return seconds
+
+
+def _checked_profile(file: Path | None) -> Path | None:
+    if file is not None and file.suffix not in PROFILE_FORMATS:
+        raise typer.BadParameter(f"must end in {', '.join(PROFILE_FORMATS)}")
+    return file
 
 
 @app.command("eval")
@@ -62,7 +71,9 @@ def evaluate(
     except RulestreamError as error:
         exit_with(error, as_json=json)
     if not json:
-        _print(*_evaluation_tables(report), holds=report.floors_hold)
+        from worker.cli.bench_tables import evaluation_tables
+
+        _print(*evaluation_tables(report), holds=report.floors_hold)
     _end(report, check=check)
 
 
@@ -78,7 +89,9 @@ def compilation(
     with progress("compiling", PARTS) as update:
         report = measure(rules, update)
     if not json:
-        _print(*_compilation_tables(report), holds=report.floors_hold)
+        from worker.cli.bench_tables import compilation_tables
+
+        _print(*compilation_tables(report), holds=report.floors_hold)
     _end(report, check=check)
 
 
@@ -125,7 +138,43 @@ def listing(
     with progress("questions", cases_count()) as update:
         report = _run(measure(rules, rounds, update), as_json=json)
     if not json:
-        _print(*_listing_tables(report), holds=report.floors_hold)
+        from worker.cli.bench_tables import listing_tables
+
+        _print(*listing_tables(report), holds=report.floors_hold)
+    _end(report, check=check)
+
+
+@app.command("pipeline")
+def pipeline(
+    json: JsonOption = False,
+    check: CheckOption = False,
+    facts: Annotated[int, typer.Option("--facts", min=1, max=1_000_000, help="So many facts a round.")] = 40_000,
+    pairs: Annotated[
+        int, typer.Option("--pairs", min=1, max=100, help="So many pairs of rounds, without effects and with.")
+    ] = 7,
+    rules: Annotated[int, typer.Option("--rules", min=1, max=10_000, help="So many active rules.")] = 100,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            "--profile",
+            dir_okay=False,
+            callback=_checked_profile,
+            help="Also profile the worker in one more round, to FILE.svg (flame graph), .json (speedscope) or .txt.",
+        ),
+    ] = None,
+) -> None:
+    """Measure the whole worker against a loop that only copies messages, on servers of its own.
+
+    Both have the same facts from the same stream, in turn. The worker decides, stores, publishes and acknowledges.
+    """
+    from worker.bench.pipeline import measure, rounds_count
+
+    with progress("pairs", rounds_count(pairs)) as update:
+        report = _run(measure(facts, pairs, rules, profile, update), as_json=json)
+    if not json:
+        from worker.cli.bench_tables import pipeline_tables
+
+        _print(*pipeline_tables(report), holds=report.floors_hold)
     _end(report, check=check)
 
 
@@ -148,85 +197,9 @@ def _print(*shown: Table | Text, holds: bool) -> None:
     console.print("[green]all floors hold[/]" if holds else "[red]a floor does not hold[/]")
 
 
-def _end(report: EvaluationReport | CompilationReport | CommandsReport | ListingReport, *, check: bool) -> None:
+def _end(
+    report: EvaluationReport | CompilationReport | CommandsReport | ListingReport | PipelineReport, *, check: bool
+) -> None:
     print_json(report)
     if check and not report.floors_hold:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _evaluation_tables(report: EvaluationReport) -> list[Table | Text]:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title="microseconds for one fact, from a dict; the ratio is the fastest peer's time to ours")
-    table.add_column("condition")
-    table.add_column("fact")
-    for name in ("ours", *report.versions, "ratio", "floor"):
-        table.add_column(name, justify="right")
-    table.add_column("holds")
-    for case in report.cases:
-        ratio = "-" if case.ratio_to_fastest_peer is None else f"{case.ratio_to_fastest_peer:.1f}"
-        peers = ("-" if spent is None else f"{spent:.2f}" for spent in case.peers_us.values())
-        table.add_row(
-            case.name, case.fact, f"{case.ours_us:.3f}", *peers, ratio, f"{case.floor:g}", _mark(holds=case.holds)
-        )
-    beside = Table(title="the sample beside a Python function written by hand, in microseconds")
-    for name in ("fact", "ours", "by hand", "ratio", "at most", "holds"):
-        beside.add_column(name)
-    for fact, found in report.lambdas.items():
-        beside.add_row(
-            fact,
-            f"{found.ours_us:.3f}",
-            f"{found.lambda_us:.3f}",
-            f"{found.ratio:.2f}",
-            f"{report.lambda_ratio_max:g}",
-            _mark(holds=found.ratio <= report.lambda_ratio_max),
-        )
-    notes = [Text(f"{case.name}: {note}") for case in report.cases for note in case.notes]
-    return [table, beside, *notes]
-
-
-def _compilation_tables(report: CompilationReport) -> list[Table | Text]:
-    from rich.table import Table
-    from rich.text import Text
-
-    phases = Table(title="a small rule's way, median milliseconds")
-    for name in ("parse", "check", "write", "all"):
-        phases.add_column(name, justify="right")
-    found = report.phases
-    phases.add_row(*(f"{part:.3f}" for part in (found.parse_ms, found.check_ms, found.write_ms, report.median_ms)))
-    floors = Table(title=f"{report.rules:,} small rules, and the largest within the limits")
-    floors.add_column("measured")
-    floors.add_column("found", justify="right")
-    floors.add_column("at most", justify="right")
-    floors.add_column("holds")
-    for floor in report.floors:
-        floors.add_row(floor.name, f"{floor.value:.3f}", f"{floor.most:g}", _mark(holds=floor.holds))
-    traced = Text(f"by Python's own account the small rules hold {report.traced_mb:.2f} MB")
-    return [phases, floors, traced]
-
-
-def _listing_tables(report: ListingReport) -> list[Table | Text]:
-    from rich.table import Table
-    from rich.text import Text
-
-    offsets = sorted({case.offset for case in report.cases})
-    table = Table(
-        title=f"milliseconds to a page of {report.page_size} of {report.rules:,} rules: least, median, most; by offset"
-    )
-    for name in ("filter", "rules", "sort", *(f"{offset:,}" for offset in offsets)):
-        table.add_column(name, justify="left" if name in {"filter", "sort"} else "right")
-    lines: dict[tuple[str, str], dict[int, str]] = {}
-    totals: dict[str, int] = {}
-    for case in report.cases:
-        shown = f"{case.min_ms:.1f} {case.median_ms:.1f} {case.max_ms:.1f}"
-        lines.setdefault((case.filter, case.sort), {})[case.offset] = shown
-        totals[case.filter] = case.total
-    for (name, sort), found in lines.items():
-        table.add_row(name, f"{totals[name]:,}", sort, *(found[offset] for offset in offsets))
-    worst = f"slowest (median): {report.worst_median_ms:.1f} ms, at most {report.ms_max:g}, for {report.worst}"
-    return [table, Text(worst)]
-
-
-def _mark(*, holds: bool) -> str:
-    return "[green]yes[/]" if holds else "[red]NO[/]"

@@ -155,8 +155,19 @@ def _read(path: Path, most: int | None) -> list[FileFact]:
 async def worker_process(addresses: Addresses, folder: Path, **settings: str) -> AsyncIterator[str]:
     """Run ``rulestream worker`` as a process of its own for the length of a block; gives its health address.
 
-    It is under guard as the servers are, so that it never outlives this process; its log is in ``folder``. Raises
-    UnavailableError with the end of the worker's log when it does not come up.
+    Raises UnavailableError with the end of the worker's log when it does not come up.
+    """
+    process = await launch_worker(addresses, folder, **settings)
+    try:
+        yield f"http://127.0.0.1:{await health_port(process)}"
+    finally:
+        await process.stop()
+
+
+async def launch_worker(addresses: Addresses, folder: Path, **settings: str) -> ServerProcess:
+    """Start ``rulestream worker`` as a process of its own, which the caller stops; it may still fail right after.
+
+    It is under guard as the servers are, so that it never outlives this process; its log is in ``folder``.
     """
     environment = {
         "RULESTREAM_NATS_URL": addresses.nats,
@@ -166,7 +177,7 @@ async def worker_process(addresses: Addresses, folder: Path, **settings: str) ->
         **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         **settings,
     }
-    process = await ServerProcess.launch(
+    return await ServerProcess.launch(
         Command(
             argv=(sys.executable, "-m", "worker.cli", "worker"),
             log=folder / "worker.log",
@@ -174,14 +185,10 @@ async def worker_process(addresses: Addresses, folder: Path, **settings: str) ->
             env=environment,
         )
     )
-    try:
-        yield f"http://127.0.0.1:{await _health_port(process)}"
-    finally:
-        await process.stop()
 
 
-async def _health_port(process: ServerProcess) -> int:
-    """Read the worker's log until it says that it has started."""
+async def health_port(process: ServerProcess) -> int:
+    """Read a worker's log until it says that it has started; raises UnavailableError with its end when it does not."""
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while time.monotonic() < deadline and process.running:
         await asyncio.sleep(_POLL_S)

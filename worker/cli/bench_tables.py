@@ -1,0 +1,115 @@
+"""What ``rulestream bench`` shows people: tables and sentences of its reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from worker.bench.compilation import CompilationReport
+    from worker.bench.evaluation import EvaluationReport
+    from worker.bench.listing import ListingReport
+    from worker.bench.pipeline import PipelineReport
+
+
+def evaluation_tables(report: EvaluationReport) -> list[Table | Text]:
+    """Show each condition beside the other engines, the sample beside a function, and notes."""
+    table = Table(title="microseconds for one fact, from a dict; the ratio is the fastest peer's time to ours")
+    table.add_column("condition")
+    table.add_column("fact")
+    for name in ("ours", *report.versions, "ratio", "floor"):
+        table.add_column(name, justify="right")
+    table.add_column("holds")
+    for case in report.cases:
+        ratio = "-" if case.ratio_to_fastest_peer is None else f"{case.ratio_to_fastest_peer:.1f}"
+        peers = ("-" if spent is None else f"{spent:.2f}" for spent in case.peers_us.values())
+        table.add_row(
+            case.name, case.fact, f"{case.ours_us:.3f}", *peers, ratio, f"{case.floor:g}", _mark(holds=case.holds)
+        )
+    beside = Table(title="the sample beside a Python function written by hand, in microseconds")
+    for name in ("fact", "ours", "by hand", "ratio", "at most", "holds"):
+        beside.add_column(name)
+    for fact, found in report.lambdas.items():
+        beside.add_row(
+            fact,
+            f"{found.ours_us:.3f}",
+            f"{found.lambda_us:.3f}",
+            f"{found.ratio:.2f}",
+            f"{report.lambda_ratio_max:g}",
+            _mark(holds=found.ratio <= report.lambda_ratio_max),
+        )
+    notes = [Text(f"{case.name}: {note}") for case in report.cases for note in case.notes]
+    return [table, beside, *notes]
+
+
+def compilation_tables(report: CompilationReport) -> list[Table | Text]:
+    """Show where compiling's time goes, and each figure with the most that it may be."""
+    phases = Table(title="a small rule's way, median milliseconds")
+    for name in ("parse", "check", "write", "all"):
+        phases.add_column(name, justify="right")
+    found = report.phases
+    phases.add_row(*(f"{part:.3f}" for part in (found.parse_ms, found.check_ms, found.write_ms, report.median_ms)))
+    floors = Table(title=f"{report.rules:,} small rules, and the largest within the limits")
+    floors.add_column("measured")
+    floors.add_column("found", justify="right")
+    floors.add_column("at most", justify="right")
+    floors.add_column("holds")
+    for floor in report.floors:
+        floors.add_row(floor.name, f"{floor.value:.3f}", f"{floor.most:g}", _mark(holds=floor.holds))
+    traced = Text(f"by Python's own account the small rules hold {report.traced_mb:.2f} MB")
+    return [phases, floors, traced]
+
+
+def listing_tables(report: ListingReport) -> list[Table | Text]:
+    """Show each filter and sort with its times by offset, and the slowest."""
+    offsets = sorted({case.offset for case in report.cases})
+    table = Table(
+        title=f"milliseconds to a page of {report.page_size} of {report.rules:,} rules: least, median, most; by offset"
+    )
+    for name in ("filter", "rules", "sort", *(f"{offset:,}" for offset in offsets)):
+        table.add_column(name, justify="left" if name in {"filter", "sort"} else "right")
+    lines: dict[tuple[str, str], dict[int, str]] = {}
+    totals: dict[str, int] = {}
+    for case in report.cases:
+        shown = f"{case.min_ms:.1f} {case.median_ms:.1f} {case.max_ms:.1f}"
+        lines.setdefault((case.filter, case.sort), {})[case.offset] = shown
+        totals[case.filter] = case.total
+    for (name, sort), found in lines.items():
+        table.add_row(name, f"{totals[name]:,}", sort, *(found[offset] for offset in offsets))
+    worst = f"slowest (median): {report.worst_median_ms:.1f} ms, at most {report.ms_max:g}, for {report.worst}"
+    return [table, Text(worst)]
+
+
+def pipeline_tables(report: PipelineReport) -> list[Table | Text]:
+    """Show every pair, and the medians against their floors."""
+    table = Table(
+        title=f"facts a second, and microseconds of processor time for a fact; {report.facts:,} facts a round"
+    )
+    for name in ("effects", "first", "worker", "copy loop", "ratio", "worker us", "copy loop us", "Postgres us"):
+        table.add_column(name, justify="left" if name in {"effects", "first"} else "right")
+    table.add_column("NATS us, both", justify="right")
+    for pair in report.pairs:
+        table.add_row(
+            "20 %" if pair.effects else "none",
+            "worker" if pair.worker_first else "copy loop",
+            f"{pair.worker.facts_per_second:,.0f}",
+            f"{pair.copy_loop.facts_per_second:,.0f}",
+            f"{pair.ratio:.2f}",
+            f"{pair.worker.cpu_us_per_fact:.1f}",
+            f"{pair.copy_loop.cpu_us_per_fact:.1f}",
+            f"{pair.worker.postgres_cpu_us:.1f}",
+            f"{pair.worker.nats_cpu_us:.1f} {pair.copy_loop.nats_cpu_us:.1f}",
+        )
+    ratios = f"{report.ratio:.2f}, with effects {report.ratio_with_effects:.2f}"
+    share = f"{report.cpu_us_per_fact:.1f} us for a fact, {report.cpu_share:.2f} of the copy loop's"
+    return [
+        table,
+        Text(f"worker to copy loop, median: {ratios}; at least {report.ratio_min:g}"),
+        Text(f"the worker's processor time: {share}; at most {report.cpu_share_max:g}"),
+    ]
+
+
+def _mark(*, holds: bool) -> str:
+    return "[green]yes[/]" if holds else "[red]NO[/]"
