@@ -9,13 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from domain.errors import UnavailableError
 from domain.ports import DecisionCriteria, DecisionsRefusedError, DecisionStore, StoredDecision
+from streams.messages.decisions import time_text
 from tests.contracts.proxy import proxied
 from tests.fakes.decisions import FakeDecisions
-from worker.adapters.postgres.decisions import PostgresDecisions
+from worker.adapters.postgres.decisions import PostgresDecisions, UnreadableDecisionError
 from worker.adapters.postgres.pool import open_pool
 
 SECOND_NS = 1_000_000_000
@@ -58,7 +60,8 @@ def glancing_store(request: pytest.FixtureRequest) -> DecisionStore:
     return found
 
 
-def decision(number: int, body: bytes = b"{}", **changes: object) -> StoredDecision:
+def decision(number: int, says: object = None, **changes: object) -> StoredDecision:
+    """Make a decision; its body holds what ``says`` is, and what the fields say, as a worker writes it."""
     made = StoredDecision(
         key=hashlib.sha256(b"%d" % number).digest()[:16],
         stored_at_ns=STORED_AT_NS + number,
@@ -68,20 +71,30 @@ def decision(number: int, body: bytes = b"{}", **changes: object) -> StoredDecis
         time_ns=STORED_AT_NS - SECOND_NS,
         matched=number % 2 == 0,
         revision=7,
-        body=body,
+        body=b"",
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    made = replace(made, **changes)  # type: ignore[arg-type]
+    body = {
+        "factSeq": made.sequence,
+        "factTime": time_text(made.time_ns),
+        "ruleset": {"revision": made.revision, "digest": "00"},
+        "output": says,
+    }
+    return replace(made, body=msgspec.json.encode(body))
 
 
 # Decisions with everything that bytes and text can hold.
 WHOLE = [
     decision(1),
-    decision(2, b'{"a":"\\u0000\\ud800"}\x00\xff'),
+    decision(2, {"a": "\0\\ud800 \u2028 é"}),
     decision(3, effects=(("loyalty.points", "id-1", b"\x00\xff{}"), ("b", "id-2", b"")), traceparent="00-aa-bb-01"),
     decision(4, fact_id="é" * 128, fact_type="x" * 256, sequence=2**63 - 1, revision=2**63 - 1),
     decision(5, time_ns=-62_135_596_800 * SECOND_NS),  # the first moment of year 1
     decision(6, time_ns=253_402_300_800 * SECOND_NS - 1),  # the last of year 9999
-    decision(7, b"x" * 1_000_000),
+    decision(7, "x" * 1_000_000),
+    decision(8, time_ns=1),
+    decision(9, time_ns=-1),
+    decision(10, sequence=2**64 - 1),  # as far as JetStream counts
 ]
 
 
@@ -101,7 +114,7 @@ async def test_a_store_of_new_decisions_finds_nothing(store: DecisionStore, deci
 async def test_a_decision_that_is_there_stands_byte_for_byte_and_is_given_back(store: DecisionStore) -> None:
     await store.store(WHOLE)
     later = [
-        replace(one, body=b"other", effects=(("c", "id-9", b"other"),), matched=not one.matched, revision=8)
+        replace(one, body=b"other", effects=(("c", "id-9", b"other"),), matched=not one.matched, fact=b"other")
         for one in WHOLE
     ]
     found = await store.store(later)
@@ -113,7 +126,7 @@ async def test_a_decision_that_is_there_stands_byte_for_byte_and_is_given_back(s
 async def test_a_fact_that_the_stream_stored_again_at_another_time_has_the_first_decision(
     store: DecisionStore,
 ) -> None:
-    first = decision(1, b"first")
+    first = decision(1, "first")
     await store.store([first])
     again = replace(first, stored_at_ns=first.stored_at_ns + 10**15, sequence=99, body=b"again")
     assert (await store.store([again])).first == {first.key: first}
@@ -121,11 +134,35 @@ async def test_a_fact_that_the_stream_stored_again_at_another_time_has_the_first
 
 
 async def test_of_a_batch_the_new_are_stored_and_the_known_given_back(store: DecisionStore) -> None:
-    await store.store([decision(number, b"first") for number in range(0, 20, 2)])
-    found = await store.store([decision(number, b"second") for number in range(20)])
-    assert found.first == {decision(number).key: decision(number, b"first") for number in range(0, 20, 2)}
+    await store.store([decision(number, "first") for number in range(0, 20, 2)])
+    found = await store.store([decision(number, "second") for number in range(20)])
+    assert found.first == {decision(number).key: decision(number, "first") for number in range(0, 20, 2)}
     for number in range(20):
-        assert await store.find(decision(number).key) == decision(number, b"second" if number % 2 else b"first")
+        assert await store.find(decision(number).key) == decision(number, "second" if number % 2 else "first")
+
+
+async def test_a_fact_that_is_kept_comes_back_with_its_own_decision_and_not_in_what_names_many(
+    store: DecisionStore,
+) -> None:
+    """A listing or a batch that was decided before must not drag along every fact's bytes."""
+    kept = [decision(1, fact=b"\x00\xff{"), decision(2, fact=b""), decision(3)]
+    await store.store(kept)
+    assert [await store.find(one.key) for one in kept] == kept
+    bare = [replace(one, fact=None) for one in kept]
+    assert (await store.store(kept)).first == {one.key: one for one in bare}
+    assert [one.decision for one in (await store.list_by_criteria(DecisionCriteria())).items] == bare[::-1]
+    assert list(await store.find_by_fact_id("fact-1")) == bare[:1]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"factSeq":1,"factTime":"x","ruleset":{"revision":7}}', b"\xff"])
+async def test_a_decision_whose_bytes_were_changed_is_refused_by_its_id(
+    postgres_store: DecisionStore, pool: asyncpg.Pool, body: bytes
+) -> None:
+    await postgres_store.store([decision(1)])
+    await pool.execute("UPDATE decision SET body = $1", body)
+    with pytest.raises(UnreadableDecisionError) as refused:
+        await postgres_store.find(decision(1).key)
+    assert refused.value.details == {"decisionId": decision(1).key.hex()}
 
 
 async def test_what_is_not_there_is_not_found(store: DecisionStore) -> None:
@@ -144,7 +181,7 @@ async def test_decisions_of_facts_that_share_an_id_are_found_newest_first(store:
 
 async def test_of_many_that_store_the_same_facts_at_once_each_facts_first_is_given_to_all(store: DecisionStore) -> None:
     async def store_mine(worker: int) -> list[bytes]:
-        mine = [decision(number, b"by %d" % worker) for number in range(200)]
+        mine = [decision(number, f"by {worker}") for number in range(200)]
         random.Random(worker).shuffle(mine)  # the order of arrival differs, and nobody waits for the other in a circle
         found = await store.store(mine)
         assert found.unsettled == frozenset()
@@ -266,10 +303,10 @@ async def test_a_page_looks_at_so_many_and_says_where_to_go_on(
 
 async def test_a_page_ends_when_its_decisions_are_large(postgres_store: DecisionStore) -> None:
     """Half a mebibyte is begun and not gone on with: 500 of the largest would not fit into memory."""
-    await postgres_store.store([decision(n, b"x" * 200_000) for n in range(10)])
+    await postgres_store.store([decision(n, "x" * 200_000) for n in range(10)])
     assert await listed(postgres_store, size=10) == ([9, 8, 7], 3)
     assert await listed(postgres_store, size=10, offset=8) == ([1, 0], None)
-    await postgres_store.store([decision(n, b"x" * 1_000_000) for n in range(20, 22)])
+    await postgres_store.store([decision(n, "x" * 1_000_000) for n in range(20, 22)])
     assert await listed(postgres_store, size=10) == ([21], 1)
 
 
@@ -277,7 +314,7 @@ class TestRefusals:
     """A batch with data that Postgres cannot hold: nothing of it is stored, and it is told from an outage."""
 
     @pytest.mark.parametrize(
-        "bad", [decision(2, fact_id="a\x00b"), decision(2, sequence=2**63), decision(2, fact_id="\ud800")]
+        "bad", [decision(2, fact_id="a\x00b"), decision(2, stored_at_ns=2**63), decision(2, fact_id="\ud800")]
     )
     async def test_in_postgres(self, postgres_store: DecisionStore, bad: StoredDecision) -> None:
         with pytest.raises(DecisionsRefusedError):
@@ -299,7 +336,7 @@ class TestUnsettled:
     async def test_in_postgres(self, postgres_store: DecisionStore, pool: asyncpg.Pool) -> None:
         await postgres_store.store([decision(1), decision(2)])
         await pool.execute("DELETE FROM decision WHERE key = $1", decision(1).key)
-        found = await postgres_store.store([decision(1, b"x"), decision(2, b"x"), decision(3)])
+        found = await postgres_store.store([decision(1, "x"), decision(2, "x"), decision(3)])
         assert found.unsettled == {decision(1).key}
         assert found.first == {decision(2).key: decision(2)}
         assert await postgres_store.find(decision(1).key) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from domain.decisions.patterns import matches
 from domain.errors import UnavailableError
@@ -42,7 +43,7 @@ class FakeDecisions:
         first: dict[bytes, StoredDecision] = {}
         for one in decisions:
             if one.key in self.stored:
-                first[one.key] = self.stored[one.key]
+                first[one.key] = _without_fact(self.stored[one.key])
             elif one.key not in self.unsettled:
                 self.stored[one.key] = one
         return StoreResult(first, frozenset(one.key for one in decisions if one.key in self.unsettled))
@@ -53,7 +54,7 @@ class FakeDecisions:
 
     async def find_by_fact_id(self, fact_id: str) -> Sequence[StoredDecision]:
         self._require_presence()
-        found = [one for one in self.stored.values() if one.fact_id == fact_id]
+        found = [_without_fact(one) for one in self.stored.values() if one.fact_id == fact_id]
         return sorted(found, key=lambda one: one.stored_at_ns, reverse=True)
 
     async def list_by_criteria(self, criteria: DecisionCriteria) -> DecisionPage:
@@ -72,7 +73,7 @@ class FakeDecisions:
         between.sort(key=lambda one: (one.stored_at_ns, one.key), reverse=True)
         looked_at = list(enumerate(between, start=1))[criteria.offset : criteria.offset + self.looked_at_max]
         met = [
-            ListedDecision(one, place)
+            ListedDecision(_without_fact(one), place)
             for place, one in looked_at
             if (criteria.fact_type is None or matches(criteria.fact_type, one.fact_type))
             and criteria.matched in (None, one.matched)
@@ -86,3 +87,7 @@ class FakeDecisions:
     def _require_presence(self) -> None:
         if self.is_away:
             raise UnavailableError("postgres", "the fake store is away")
+
+
+def _without_fact(decision: StoredDecision) -> StoredDecision:
+    return decision if decision.fact is None else replace(decision, fact=None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import asyncpg
 import msgspec
 
+from domain.errors import RulestreamError
 from domain.identifiers import is_fact_id
+from domain.language import parse_timestamp
 from domain.ports import DecisionCriteria, DecisionPage, ListedDecision, StoredDecision, StoreResult
 from worker.adapters.postgres.errors import translated
 from worker.adapters.postgres.statements import statements
@@ -18,10 +20,31 @@ LOOKED_AT_MAX: Final = 50_000
 PAGE_BYTES_MAX: Final = 512 * 1024
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
+T = TypeVar("T")
+
 _WILDCARDS: Final = {"*": "[^.]+", ">": ".+"}
 _SQL: Final = statements("decisions")
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(tuple[tuple[str, str, bytes], ...])
+
+
+class _Revision(msgspec.Struct, frozen=True):
+    revision: int
+
+
+class _Body(msgspec.Struct, frozen=True, rename="camel"):
+    """What a stored decision's body says that no column repeats."""
+
+    fact_seq: int
+    fact_time: str
+    ruleset: _Revision
+
+
+_BODY_DECODER: Final = msgspec.json.Decoder(_Body)
+
+
+class UnreadableDecisionError(RulestreamError):
+    """A stored decision is not what a worker has stored: its bytes were changed."""
 
 
 class PostgresDecisions:
@@ -39,15 +62,13 @@ class PostgresDecisions:
                     _SQL["store_decisions"],
                     [one.key for one in chosen],
                     [one.stored_at_ns for one in chosen],
+                    [one.matched for one in chosen],
                     [one.fact_id for one in chosen],
                     [one.fact_type for one in chosen],
-                    [one.sequence for one in chosen],
-                    [str(one.time_ns) for one in chosen],
-                    [one.matched for one in chosen],
-                    [one.revision for one in chosen],
                     [one.body for one in chosen],
-                    [_ENCODER.encode(one.effects) if one.effects else None for one in chosen],
-                    [one.traceparent for one in chosen],
+                    _unless_empty([_ENCODER.encode(one.effects) if one.effects else None for one in chosen]),
+                    _unless_empty([one.traceparent for one in chosen]),
+                    _unless_empty([one.fact for one in chosen]),
                 )
                 if len(claimed) == len(chosen):
                     return StoreResult({})
@@ -59,8 +80,8 @@ class PostgresDecisions:
 
     async def find(self, key: bytes) -> StoredDecision | None:
         with translated():
-            row = await self._pool.fetchrow(_SQL["first_decisions"], [key])
-        return None if row is None else _decision(row)
+            row = await self._pool.fetchrow(_SQL["find_decision"], key)
+        return None if row is None else _decision(row, row["fact"])
 
     async def list_by_criteria(self, criteria: DecisionCriteria) -> DecisionPage:
         if criteria.fact_id is not None and not is_fact_id(criteria.fact_id):
@@ -110,17 +131,28 @@ def _expression(pattern: str) -> str:
     return "^" + r"\.".join(parts) + "$"
 
 
-def _decision(row: asyncpg.Record) -> StoredDecision:
+def _unless_empty(values: list[T | None]) -> list[T | None] | None:
+    """Return a column of a batch, or None when it holds nothing: an array of nulls costs more than one null."""
+    return values if any(value is not None for value in values) else None
+
+
+def _decision(row: asyncpg.Record, fact: bytes | None = None) -> StoredDecision:
+    try:
+        said = _BODY_DECODER.decode(row["body"])
+        time_ns = parse_timestamp(said.fact_time).ns
+    except ValueError as error:  # msgspec's errors are such too
+        raise UnreadableDecisionError("a stored decision cannot be read", decisionId=row["key"].hex()) from error
     return StoredDecision(
         key=row["key"],
         stored_at_ns=row["stored_at_ns"],
         fact_id=row["fact_id"],
         fact_type=row["fact_type"],
-        sequence=row["sequence"],
-        time_ns=int(row["time_ns"]),
+        sequence=said.fact_seq,
+        time_ns=time_ns,
         matched=row["matched"],
-        revision=row["revision"],
+        revision=said.ruleset.revision,
         body=row["body"],
         effects=() if row["effects"] is None else _DECODER.decode(row["effects"]),
         traceparent=row["traceparent"],
+        fact=fact,
     )

@@ -1,35 +1,40 @@
 -- name: store_decisions
 -- New keys and their decisions in one statement; the inputs are sorted by key, so that two workers cannot deadlock.
--- Returns the keys that were new.
+-- Returns the keys that were new. An array of nulls may be null itself.
 WITH input AS (
     SELECT *
-      FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::boolean[],
-                  $8::bigint[], $9::bytea[], $10::bytea[], $11::text[])
-        AS i (key, stored_at_ns, fact_id, fact_type, sequence, time_ns, matched, revision, body, effects, traceparent)
+      FROM unnest($1::bytea[], $2::bigint[], $3::boolean[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::text[],
+                  $9::bytea[])
+        AS i (key, stored_at_ns, matched, fact_id, fact_type, body, effects, traceparent, fact)
 ), claimed AS (
     INSERT INTO fact_key (key, stored_at_ns) SELECT key, stored_at_ns FROM input
     ON CONFLICT (key) DO NOTHING
     RETURNING key
 ), kept AS (
-    INSERT INTO decision (key, stored_at_ns, fact_id, fact_type, sequence, time_ns, matched, revision, body, effects,
-                          traceparent)
-    SELECT i.key, i.stored_at_ns, i.fact_id, i.fact_type, i.sequence, i.time_ns::numeric, i.matched, i.revision, i.body,
-           i.effects, i.traceparent
+    INSERT INTO decision (stored_at_ns, matched, key, fact_id, fact_type, body, effects, traceparent, fact)
+    SELECT i.stored_at_ns, i.matched, i.key, i.fact_id, i.fact_type, i.body, i.effects, i.traceparent, i.fact
       FROM input i JOIN claimed USING (key)
 )
 SELECT key FROM claimed;
 
 -- name: first_decisions
--- The decisions that stand for keys that were there already; in a statement of its own, for its own snapshot.
-SELECT d.key, d.stored_at_ns, d.fact_id, d.fact_type, d.sequence, d.time_ns::text, d.matched, d.revision, d.body, d.effects,
-       d.traceparent
+-- The decisions that stand for keys that were there already; in a statement of its own, for its own snapshot. One key
+-- at a time (LIMIT keeps the planner from joining otherwise), so that each is sought in its own partition alone.
+SELECT d.key, d.stored_at_ns, d.fact_id, d.fact_type, d.matched, d.body, d.effects, d.traceparent
   FROM unnest($1::bytea[]) AS wanted (key)
   JOIN fact_key k ON k.key = wanted.key
-  JOIN decision d ON d.stored_at_ns = k.stored_at_ns AND d.key = k.key;
+ CROSS JOIN LATERAL (SELECT * FROM decision WHERE stored_at_ns = k.stored_at_ns AND key = k.key LIMIT 1) d;
+
+-- name: find_decision
+-- The decision under a key, with its fact where that is kept.
+SELECT d.key, d.stored_at_ns, d.fact_id, d.fact_type, d.matched, d.body, d.effects, d.traceparent, d.fact
+  FROM fact_key k
+ CROSS JOIN LATERAL (SELECT * FROM decision WHERE stored_at_ns = k.stored_at_ns AND key = k.key LIMIT 1) d
+ WHERE k.key = $1::bytea;
 
 -- name: decisions_of_fact
 -- The decisions of facts with an id, newest first.
-SELECT key, stored_at_ns, fact_id, fact_type, sequence, time_ns::text, matched, revision, body, effects, traceparent
+SELECT key, stored_at_ns, fact_id, fact_type, matched, body, effects, traceparent
   FROM decision
  WHERE fact_id = $1::text
  ORDER BY stored_at_ns DESC
@@ -42,8 +47,7 @@ SELECT max(stored_at_ns) FROM decision;
 -- name: list_decisions
 -- Decisions between two times, newest first, that meet the criteria. So many are looked at from an offset on; a page
 -- ends early for its bytes. place is the offset behind a decision, met how many there are, the page's and one more.
-SELECT key, stored_at_ns, fact_id, fact_type, sequence, time_ns::text, matched, revision, body, effects, traceparent,
-       place, met
+SELECT key, stored_at_ns, fact_id, fact_type, matched, body, effects, traceparent, place, met
   FROM (
         SELECT *, count(*) OVER () AS met, row_number() OVER (ORDER BY place) AS number,
                sum(octet_length(body)) OVER (ORDER BY place) - octet_length(body) AS bytes_before
@@ -76,8 +80,7 @@ SELECT EXISTS (
 -- name: list_decisions_of_fact
 -- The same of facts with an id, newest first, that meet the criteria. So many are looked at from an offset on; a page
 -- ends early for its bytes. place is the offset behind a decision, met how many there are, the page's and one more.
-SELECT key, stored_at_ns, fact_id, fact_type, sequence, time_ns::text, matched, revision, body, effects, traceparent,
-       place, met
+SELECT key, stored_at_ns, fact_id, fact_type, matched, body, effects, traceparent, place, met
   FROM (
         SELECT *, count(*) OVER () AS met, row_number() OVER (ORDER BY place) AS number,
                sum(octet_length(body)) OVER (ORDER BY place) - octet_length(body) AS bytes_before
