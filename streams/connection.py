@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 import nats
@@ -13,6 +14,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from domain.errors import UnavailableError
+
+# A server that hangs is left for another one after three such intervals: about as long as JetStream takes to elect
+# another leader of what it led.
+PING_INTERVAL_S: Final = 3
+PINGS_UNANSWERED_MAX: Final = 2
 
 _log = structlog.get_logger(__name__)
 
@@ -72,8 +78,8 @@ async def connect(
                 allow_reconnect=is_patient,
                 max_reconnect_attempts=-1 if is_patient else 1,
                 reconnect_time_wait=1,
-                ping_interval=20,
-                max_outstanding_pings=2,
+                ping_interval=PING_INTERVAL_S,
+                max_outstanding_pings=PINGS_UNANSWERED_MAX,
                 error_cb=errors.report,
             )
     except (OSError, TimeoutError, nats.errors.Error) as error:

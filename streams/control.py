@@ -26,7 +26,7 @@ from domain.errors import InvalidRequestError, UnavailableError
 from domain.identifiers import Actor, CommandId, RuleId
 from domain.rules.events import EventName
 from streams import headers, subjects
-from streams.connection import LenientClient
+from streams.connection import PING_INTERVAL_S, PINGS_UNANSWERED_MAX, LenientClient
 from streams.facts.intake import DeadReason
 from streams.settling import HANDLED, Poison, Retry, Settlement, settle
 
@@ -37,6 +37,9 @@ _DEFECT_RETRY_S: Final = 30.0
 _PUBLISH_TIMEOUT_S: Final = 5.0
 _CONNECT_TIMEOUT_S: Final = 10.0
 _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+# JetStream's codes for "ask again": the id's first copy is still being stored (after a change of leaders for a while),
+# the subject's last sequence is not known yet, too many requests wait. Everything under status 503 says so too.
+_ASK_AGAIN: Final = frozenset({10158, 10163, 10167})
 _QUEUE_GROUP: Final = "rulestream"
 _INBOX: Final = "_INBOX"
 # After the others no ruleset need be looked for.
@@ -122,6 +125,8 @@ class ControlPlane:
             name="rulestream-control",
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
+            ping_interval=PING_INTERVAL_S,
+            max_outstanding_pings=PINGS_UNANSWERED_MAX,
             graceful_timeout=10.0,
         )
         self._subscribe()
@@ -187,6 +192,8 @@ class ControlPlane:
         except APIError as error:
             if error.err_code in _WRONG_LAST_SEQUENCE:
                 raise OutOfOrderError(str(error.description)) from error
+            if error.code == 503 or error.err_code in _ASK_AGAIN:
+                raise UnavailableError("nats", f"the event was not stored: {error.description}") from error
             raise EventRefusedError(str(error.description)) from error
         except (MaxPayloadError, ValueError) as error:  # too large, or with headers that cannot be sent
             raise EventRefusedError(str(error)) from error
