@@ -8,7 +8,7 @@ they say themselves.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -438,10 +438,18 @@ class DecisionRange:
     fact_type: str | None = None
 
 
-class DecisionScan(Protocol):
-    """Any number of decisions, one page after the other."""
+@dataclass(frozen=True, slots=True)
+class BrokenRecord:
+    """A stored decision that cannot be read, and why: its bytes were changed."""
 
-    def pages(self, wanted: DecisionRange) -> AsyncIterator[Sequence[StoredDecision]]:
+    key: bytes
+    reason: str
+
+
+class DecisionScan(Protocol):
+    """Any number of decisions with their facts, where these are stored with them: one page after the other."""
+
+    def pages(self, wanted: DecisionRange) -> AsyncGenerator[Sequence[StoredDecision | BrokenRecord], None]:
         """Give the decisions of a range, oldest first by the time at which the stream stored their facts, then by key.
 
         The next page is fetched when it is asked for, and each is bounded in decisions and in bytes. A decision that is
