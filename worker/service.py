@@ -16,7 +16,7 @@ import structlog
 from nats.aio.client import Client
 from redis.asyncio import Redis
 
-from domain.errors import RulestreamError, UnavailableError
+from domain.errors import UnavailableError
 from streams import topology
 from streams.connection import connect
 from streams.control import ControlPlane, ControlSettings
@@ -28,17 +28,17 @@ from streams.facts.reader import StreamFacts
 from streams.wire import BatchPublisher
 from worker.adapters.postgres.cache_key import cache_key
 from worker.adapters.postgres.decisions import PostgresDecisions
-from worker.adapters.postgres.pool import open_pool, schema_version
+from worker.adapters.postgres.pool import open_pool
 from worker.adapters.postgres.transactions import PostgresTransactions
 from worker.adapters.redis.active_rules import RedisActiveRules
 from worker.adapters.redis.plans import RedisPlans
 from worker.clock import SystemClock
 from worker.compiler.process import CompilerProcess
-from worker.migrations.newest import SCHEMA_VERSION
 from worker.probes import Probes, Readiness, State
 from worker.relay import OutboxRelay
 from worker.release import language_digest
 from worker.rulesets import Rulesets
+from worker.schema import require_schema
 from worker.settings import Role, Settings
 from worker.telemetry import Telemetry
 from worker.usecases.answer_queries import QueryResponder
@@ -53,10 +53,6 @@ _PING_TIMEOUT_S: Final = 2.0
 _STOP_GRACE_S: Final = 10.0
 
 _log = structlog.get_logger(__name__)
-
-
-class SchemaError(RulestreamError):
-    """The database is at another version than this worker is written for."""
 
 
 class Worker:
@@ -157,7 +153,7 @@ class Worker:
             timeout_s=settings.postgres_timeout_s,
         )
         self._on_stop("postgres", lambda: _close_pool(pool))
-        await _require_schema(pool)
+        await require_schema(pool)
         self._data = data = await connect(
             settings.nats_url.get_secret_value(),
             "rulestream-facts",
@@ -339,15 +335,6 @@ def _query_responder(
     explainer = DecisionExplainer(transactions, decisions, facts, rulesets, compiler, settings.fact_bytes_max)
     simulator = RuleSimulator(transactions, rulesets, compiler, settings.fact_bytes_max)
     return QueryResponder(transactions, decisions, compiler, explainer, simulator, settings.role_policy)
-
-
-async def _require_schema(pool: asyncpg.Pool[asyncpg.Record]) -> None:
-    found = await schema_version(pool)
-    if found != SCHEMA_VERSION:
-        state = "has no tables of ours" if found is None else f"is at version {found}"
-        raise SchemaError(
-            f"the database {state}, this worker needs version {SCHEMA_VERSION}: run 'rulestream migrate up'"
-        )
 
 
 async def _declare_topology(settings: Settings, data: Client) -> None:
