@@ -32,7 +32,9 @@ DEAD_SEQUENCE: Final = "Rulestream-Sequence"
 DEAD_STORED_AT: Final = "Rulestream-Stored-At"
 DEAD_TRUNCATED: Final = "Rulestream-Truncated"
 ORIGINAL_PREFIX: Final = "Original-"
+ORIGIN: Final = "Rulestream-Origin"
 
+_SERVERS_PREFIX: Final = "nats-"
 _BREAKING: Final = dict.fromkeys(map(ord, "\r\n\0"), "\N{REPLACEMENT CHARACTER}")
 
 
@@ -55,6 +57,17 @@ def cloud_event(event_id: str, event_type: str, time: str, traceparent: str | No
 def original(found: Mapping[str, str] | None) -> dict[str, str]:
     """Return a message's headers as a dead letter carries them: ``Original-<name>``, made harmless."""
     return {ORIGINAL_PREFIX + harmless(name): harmless(value) for name, value in (found or {}).items()}
+
+
+def unwrapped(found: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of the message that a dead letter carries."""
+    start = len(ORIGINAL_PREFIX)
+    return {name[start:]: value for name, value in found.items() if name.startswith(ORIGINAL_PREFIX)}
+
+
+def is_for_the_server(name: str) -> bool:
+    """Say whether a header asks the server for something, or is its mark: all of NATS's own but the message id."""
+    return name.lower().startswith(_SERVERS_PREFIX) and name != MESSAGE_ID
 
 
 def harmless(text: str) -> str:

@@ -17,6 +17,8 @@ FACT_PREFIX: Final = "facts."
 DECISIONS: Final = "decisions.>"
 EFFECTS: Final = "effects.>"
 DEAD: Final = "dead.>"
+DEAD_FACT_PREFIX: Final = "dead.facts."
+DEAD_COMMAND_PREFIX: Final = "dead.commands."
 INVALID: Final = "_invalid"
 
 
@@ -73,10 +75,10 @@ def effect(name: str) -> str:
 
 
 def dead_fact(type_: str | None) -> str:
-    return f"dead.facts.{type_ or INVALID}"
+    return DEAD_FACT_PREFIX + (type_ or INVALID)
 
 
 def dead_command(subject: str) -> str:
     """Name the dead letter of a command; one whose subject could not be published on again is ``_invalid``."""
     rest = subject.removeprefix(COMMAND_PREFIX)
-    return f"dead.commands.{rest if is_dotted_name(rest) else INVALID}"
+    return DEAD_COMMAND_PREFIX + (rest if is_dotted_name(rest) else INVALID)

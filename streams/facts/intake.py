@@ -13,8 +13,10 @@ from nats.aio.msg import Msg
 from domain.decisions.fact import Fact
 from domain.identifiers import fact_key, is_fact_id
 from domain.language import parse_timestamp
+from domain.ports import FactPlace
 from streams import headers, subjects
 from streams.codec import DEPTH_MAX, is_too_deep
+from streams.facts.origin import parse_origin
 
 FACT_BYTES_MAX: Final = 512 * 1024
 INT_MIN: Final = -(2**63)
@@ -28,6 +30,7 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f
 # What nats-py puts for header bytes that are not UTF-8: two ids that differ in such bytes would become one.
 _NOT_UTF8: Final = "\N{REPLACEMENT CHARACTER}"
 _DECODER: Final = msgspec.json.Decoder()
+_ORIGIN: Final = headers.ORIGIN.lower()
 
 
 class DeadReason(StrEnum):
@@ -36,6 +39,7 @@ class DeadReason(StrEnum):
     INVALID_SUBJECT = "INVALID_SUBJECT"
     INVALID_FACT_ID = "INVALID_FACT_ID"
     INVALID_TIME = "INVALID_TIME"
+    INVALID_ORIGIN = "INVALID_ORIGIN"
     INVALID_CLOUD_EVENT = "INVALID_CLOUD_EVENT"
     STORE_REFUSED = "STORE_REFUSED"
     NOT_JSON = "NOT_JSON"
@@ -61,6 +65,11 @@ class Delivery(NamedTuple):
     sequence: int
     stored_at_ns: int
     deliveries: int
+
+    @property
+    def place(self) -> FactPlace:
+        """Where the message is stored."""
+        return FactPlace(self.stream, self.sequence, self.stored_at_ns)
 
     @classmethod
     def of(cls, message: Msg) -> Delivery:
@@ -120,6 +129,10 @@ def _read(delivery: Delivery, bytes_max: int) -> Accepted:
         key, fact_id = _sequence_key(delivery)
         return Accepted(Fact(key, fact_id, fact_type, delivery.sequence, time_ns, _decode(delivery.data)))
     found = headers.lowered(delivery.headers)
+    first: Delivery | FactPlace = delivery
+    if _ORIGIN in found:
+        first = _origin(found[_ORIGIN], delivery)
+        time_ns = first.stored_at_ns
     payload: Any
     if found.get(headers.CONTENT_TYPE, "").lower().startswith(headers.STRUCTURED_CLOUD_EVENT):
         envelope = _decode(delivery.data)
@@ -142,7 +155,7 @@ def _read(delivery: Delivery, bytes_max: int) -> Accepted:
     elif message_id is not None:
         key, fact_id = fact_key("msg", "", message_id), message_id
     else:
-        key, fact_id = _sequence_key(delivery)
+        key, fact_id = _sequence_key(first)
     if not is_fact_id(fact_id):
         raise _NotAFactError(DeadReason.INVALID_FACT_ID, "a fact id is 1 to 256 bytes without control characters")
     if time is not None:
@@ -155,9 +168,17 @@ def _read(delivery: Delivery, bytes_max: int) -> Accepted:
     return Accepted(fact, traceparent if traceparent and _TRACEPARENT.match(traceparent) else None)
 
 
-def _sequence_key(delivery: Delivery) -> tuple[bytes, str]:
-    fact_id = f"{delivery.stream}:{delivery.sequence}"
-    return fact_key("seq", delivery.stream, f"{delivery.sequence}@{delivery.stored_at_ns}"), fact_id
+def _origin(text: str, delivery: Delivery) -> FactPlace:
+    origin = parse_origin(text)
+    if origin is None or origin.stored_at_ns >= delivery.stored_at_ns:
+        message = f"{headers.ORIGIN} is <stream>:<sequence>@<nanoseconds> of a message that was stored before"
+        raise _NotAFactError(DeadReason.INVALID_ORIGIN, message)
+    return origin
+
+
+def _sequence_key(place: Delivery | FactPlace) -> tuple[bytes, str]:
+    fact_id = f"{place.stream}:{place.sequence}"
+    return fact_key("seq", place.stream, f"{place.sequence}@{place.stored_at_ns}"), fact_id
 
 
 def _text(envelope: dict[str, Any], name: str) -> str | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from nats.aio.msg import Msg
 
 from domain.identifiers import fact_key
+from domain.ports import FactPlace
 from streams.facts.intake import FACT_BYTES_MAX, Accepted, DeadReason, Delivery, Refused, decode_object, read_fact
+from streams.facts.origin import origin_text, parse_origin
 
 STORED_AT_NS = 1_769_860_800_000_000_001
 DELIVERY = Delivery("facts.order.placed", "reply", b'{"a":1}', None, "FACTS", 42, STORED_AT_NS, 1)
@@ -116,6 +118,63 @@ def test_a_stream_made_anew_does_not_give_the_same_sequence_the_same_key() -> No
 
 def test_what_is_made_of_a_message_does_not_depend_on_its_delivery() -> None:
     assert read_fact(DELIVERY._replace(deliveries=7, reply="other")) == read_fact(DELIVERY)
+
+
+class TestSentAgain:
+    """A dead letter's fact that is sent again names where it was stored first."""
+
+    FIRST = DELIVERY._replace(sequence=7, stored_at_ns=STORED_AT_NS - 1)
+    ORIGIN: ClassVar = {"Rulestream-Origin": f"FACTS:7@{STORED_AT_NS - 1}"}
+
+    def test_a_fact_without_an_id_keeps_its_first_key_id_and_time_and_has_its_own_sequence(self) -> None:
+        first, again = accepted(self.FIRST).fact, accepted(delivered(headers=self.ORIGIN)).fact
+        assert (again.key, again.id, again.time_ns) == (first.key, "FACTS:7", STORED_AT_NS - 1)
+        assert again.sequence == 42
+
+    def test_the_headers_spelling_does_not_matter(self) -> None:
+        (text,) = self.ORIGIN.values()
+        assert accepted(delivered(headers={"rulestream-origin": text})).fact.id == "FACTS:7"
+
+    @pytest.mark.parametrize("headers", [{"Nats-Msg-Id": "m1"}, {"ce-id": "e1", "ce-source": "/shop"}])
+    def test_a_fact_with_an_id_has_its_own_key_and_keeps_its_first_time(self, headers: dict[str, str]) -> None:
+        first = accepted(self.FIRST._replace(headers=headers)).fact
+        again = accepted(delivered(headers=self.ORIGIN | headers)).fact
+        assert again == first._replace(sequence=42)
+
+    def test_a_cloud_events_time_stands(self) -> None:
+        headers = self.ORIGIN | {"ce-time": "1970-01-01T00:00:00.000000007Z"}
+        assert accepted(delivered(headers=headers)).fact.time_ns == 7
+
+    def test_a_stream_made_anew_counts_from_one_again_and_a_fact_of_the_old_one_keeps_its_key(self) -> None:
+        text = f"FACTS:900000@{STORED_AT_NS - 1}"
+        again = accepted(delivered(headers={"Rulestream-Origin": text})).fact
+        assert again.key == accepted(self.FIRST._replace(sequence=900_000)).fact.key
+
+    def test_no_message_can_claim_the_place_of_one_that_is_stored_later(self) -> None:
+        for text in (f"FACTS:43@{STORED_AT_NS}", f"FACTS:43@{STORED_AT_NS + 1}"):
+            assert refused(delivered(headers={"Rulestream-Origin": text})) is DeadReason.INVALID_ORIGIN
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "FACTS",
+            "FACTS:7",
+            "FACTS:7@",
+            ":7@5",
+            "FACTS:0@5",
+            "FACTS:7@05",
+            "FACTS:7@5 ",
+            "A.B:7@5",
+            "F:\N{ARABIC-INDIC DIGIT SEVEN}@5",
+        ],
+    )
+    def test_what_names_no_place_is_refused(self, text: str) -> None:
+        assert refused(delivered(headers={"Rulestream-Origin": text})) is DeadReason.INVALID_ORIGIN
+
+    def test_a_place_is_written_as_it_is_read(self) -> None:
+        for place in (FactPlace("FACTS", 7, 5), FactPlace("a:b@c", 2**62, 2**62)):
+            assert parse_origin(origin_text(place)) == place
 
 
 # What makes a message no fact, each with a near miss that is one: (headers, data, subject)
