@@ -7,10 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The tests that use a worker from outside: about as long as all others together.
-USED_AS_A_WHOLE := tests/behaviour tests/cli tests/end_to_end tests/governance
+USED_AS_A_WHOLE := tests/behaviour tests/cli tests/end_to_end tests/faults tests/governance
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test bench bench-worker fuzz governance check lint types imports format lock clean
+.PHONY: help run dev test bench bench-worker fuzz governance faults check lint types imports format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
@@ -58,6 +58,9 @@ fuzz: $(STAMP) ## the long form of the fuzzers: FUZZ_RUNS=100000 inputs each, ov
 governance: $(STAMP) ## the long form of the proof of governance: GOVERNANCE_SEQUENCES=1000 random sequences of commands and a model
 	RULESTREAM_GOVERNANCE_SEQUENCES=$(GOVERNANCE_SEQUENCES) RULESTREAM_GOVERNANCE_SEED=$${SEED:-$$RANDOM} \
 		$(BIN)/pytest --timeout=0 tests/governance
+
+faults: $(STAMP) ## the long form of the fault suite: every fault on real servers; ONLY=name, SEED=n, TIMES=n for one of them
+	@ONLY="$(ONLY)" SEED="$(SEED)" TIMES="$(TIMES)" $(BIN)/python -m tests.faults
 
 check: lint types imports test ## what CI runs
 

@@ -1,0 +1,59 @@
+"""``make faults``: every scenario in its long form, and the table.
+
+ONLY names a scenario (all by default), SEED the seed (drawn and printed by default), TIMES how often its fault is
+brought about. Ends with 1 when anything was found; the table is then written without the rows that failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from tests.faults.catalogue import SCENARIOS
+from tests.faults.results import Result, markdown, write
+from tests.faults.scenario import FaultFoundError, perform
+from tests.faults.stage import site
+
+BUILD = Path("build/faults")
+say = partial(print, flush=True)
+
+
+async def play_all(only: str, seed: int, times: int) -> int:
+    """Play and print; give the exit status."""
+    chosen = [one for one in SCENARIOS if only in {"", one.name}]
+    if not chosen:
+        names = ", ".join(one.name for one in SCENARIOS)
+        say(f"no such scenario: {only}; there are: {names}", file=sys.stderr)
+        return 2
+    results: list[Result] = []
+    failures: list[str] = []
+    began = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="rulestream-faults-"))
+    say(f"seed {seed}; logs in {folder}")
+    async with site(folder) as servers:
+        for scenario in chosen:
+            try:
+                result = await perform(servers, scenario, seed, times or scenario.times)
+            except FaultFoundError as error:
+                failures.append(str(error))
+                say(f"FOUND  {error}")
+                continue
+            results.append(result)
+            say(f"{result.fault:<50} {result.times:>4} times  {result.decided:>7,} facts  {result.seconds:>6} s")
+    write(results, BUILD)
+    kills = sum(result.kills for result in results)
+    say(f"\n{markdown(results)}\n{kills} kills, {time.monotonic() - began:.0f} s, seed {seed}")
+    if failures:
+        say(f"\n{len(failures)} scenarios found something:\n" + "\n\n".join(failures), file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    drawn = int(os.environ.get("SEED") or random.randrange(1, 100_000))
+    sys.exit(asyncio.run(play_all(os.environ.get("ONLY", ""), drawn, int(os.environ.get("TIMES") or "0"))))

@@ -1,0 +1,91 @@
+"""What the playing of a fault found, and the table of all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tests.faults.audit import Audit
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One row of the table. ``notes`` say what else was counted, such as statements that had committed unheard."""
+
+    fault: str
+    times: int
+    kills: int
+    published: int
+    decided: int
+    effects: int
+    dead: int
+    published_again: int
+    redelivered: int
+    lost: int
+    twice: int
+    differing: int
+    seconds: float
+    seed: int
+    notes: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, fault: str, times: int, kills: int, found: Audit, seconds: float, seed: int, notes: dict[str, int]
+    ) -> Result:
+        """Sum an audit up."""
+        return cls(
+            fault,
+            times,
+            kills,
+            found.published,
+            found.decided,
+            found.effects,
+            found.dead,
+            found.published_again,
+            found.redelivered,
+            len(found.lost),
+            len(found.twice),
+            len(found.differing) + len(found.other),
+            round(seconds, 1),
+            seed,
+            notes,
+        )
+
+
+COLUMNS = (
+    ("fault", "fault"),
+    ("times", "times"),
+    ("published", "facts published"),
+    ("decided", "decided"),
+    ("dead", "dead letters"),
+    ("published_again", "copies published again"),
+    ("redelivered", "redelivered"),
+    ("lost", "lost"),
+    ("twice", "twice"),
+    ("differing", "differing"),
+)
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """Write the table, with its sums."""
+    lines = [
+        "| " + " | ".join(title for _, title in COLUMNS) + " |",
+        "|" + "|".join(" --- " if name == "fault" else " ---: " for name, _ in COLUMNS) + "|",
+    ]
+    rows = [asdict(result) for result in results]
+    total = {name: sum(row[name] for row in rows) for name, _ in COLUMNS if name != "fault"}
+    for row in [*rows, {"fault": "**all**", **total}]:
+        cells = (f"{row[name]:,}" if isinstance(row[name], int) else row[name] for name, _ in COLUMNS)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write(results: Sequence[Result], folder: Path) -> None:
+    """Write the table as ``faults.md`` and ``faults.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "faults.md").write_text(markdown(results), encoding="utf-8")
+    (folder / "faults.json").write_text(
+        json.dumps([asdict(result) for result in results], indent=2) + "\n", encoding="utf-8"
+    )

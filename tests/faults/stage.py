@@ -1,0 +1,373 @@
+"""Where faults are played: real servers, workers under guard, the load, and the audit at the end.
+
+One ``Site`` (servers, started once) serves many stages, one after the other; each ``Stage`` has empty streams, a fresh
+database and an empty cache of its own, so that its audit compares everything that there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import asyncpg
+import nats
+import nats.errors
+import redis.asyncio
+
+from tests.behaviour.bus import Bus, eventually
+from tests.faults import points, rulebook
+from tests.faults.audit import Audit, audit
+from tests.faults.evidence import CONSUMER, FACTS, Evidence, gather
+from tests.faults.ledger import Ledger
+from tests.faults.load import Load, Mix, patiently
+from tests.faults.points import Point
+from tests.faults.rulebook import Active
+from tests.servers import operations
+from worker.embedded import Addresses, EmbeddedStack
+from worker.embedded.process import Command, ServerProcess, StopSteps
+from worker.migrations.runner import upgrade
+
+PROJECT = Path(__file__).parents[2]
+DYING_WORKER = PROJECT / "tests" / "faults" / "dying_worker.py"
+START_WAIT_S = 90.0
+STOP_WAIT_S = 40.0
+DEATH_WAIT_S = 90.0
+SETTLE_WAIT_S = 180.0
+ANSWER_WAIT_S = 60.0
+KILLED = 128 + signal.SIGKILL
+
+# What a dead worker held comes again after two seconds; a message id is forgotten by the server after one. So what a
+# worker published before it died is published again in part within the window and in part after it.
+ACK_WAIT_S = 2
+DUPLICATE_WINDOW_S = 1
+SETTINGS: Mapping[str, object] = {
+    "ack_wait_s": ACK_WAIT_S,
+    "duplicate_window_s": DUPLICATE_WINDOW_S,
+    "connect_timeout_s": 20,
+    "postgres_timeout_s": 5,
+    "postgres_pool_max": 6,
+    "log_level": "warning",
+}
+
+
+class Site:
+    """Servers for stages: an embedded stack of the suite's own and a template of the migrated database."""
+
+    def __init__(self, stack: EmbeddedStack, folder: Path) -> None:
+        self.stack = stack
+        self.folder = folder
+        self._template = ""
+
+    async def open(self) -> None:
+        """Make the template; the stack must run."""
+        self._template = await operations.make_template(self.stack.addresses.postgres, upgrade)
+
+    async def clean(self, name: str) -> Addresses:
+        """Give addresses with no streams, an empty cache, and a fresh database."""
+        addresses = self.stack.addresses
+        await operations.delete_streams(addresses.nats)
+        await operations.flush(addresses.redis)
+        await operations.execute(addresses.postgres, f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        return Addresses(addresses.nats, operations.with_database(addresses.postgres, name), addresses.redis)
+
+    async def remove(self, name: str) -> None:
+        """Drop a stage's database."""
+        await operations.execute(self.stack.addresses.postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def site(folder: Path) -> AsyncIterator[Site]:
+    """Run servers for stages; ``folder`` takes the workers' logs."""
+    async with EmbeddedStack() as stack:
+        found = Site(stack, folder)
+        await found.open()
+        yield found
+
+
+class FaultyWorker:
+    """A worker process of a stage, which may be made to die or to freeze at a point."""
+
+    def __init__(self, process: ServerProcess, log: Path) -> None:
+        self.process = process
+        self.log = log
+
+    def said(self, event: str) -> dict[str, Any] | None:
+        """Give the first log entry of an event."""
+        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if f'"{event}"' in line and line.startswith("{"):
+                entry: dict[str, Any] = json.loads(line)
+                return entry
+        return None
+
+    async def started(self) -> None:
+        """Wait until it works."""
+        await eventually(self._has_started, bool, START_WAIT_S)
+
+    async def _has_started(self) -> bool:
+        assert self.process.running, f"a worker ended at its start, {self.log}:\n{self.process.log_tail()}"
+        return self.said("worker_started") is not None
+
+    async def at_point(self) -> dict[str, Any]:
+        """Wait until it has died, or frozen, at its point, and give what it said there."""
+
+        async def look() -> dict[str, Any] | None:
+            found = self.said(points.MARK)
+            ended = not self.process.running
+            assert found or not ended, f"a worker ended before its point, {self.log}:\n{self.process.log_tail()}"
+            return found
+
+        found = await eventually(look, bool, DEATH_WAIT_S)
+        assert found is not None
+        return found
+
+    async def died(self) -> dict[str, Any]:
+        """Wait until it has killed itself at its point, and give what it said there."""
+        found = await self.at_point()
+
+        async def status() -> int | None:
+            return self.process.exit_status
+
+        assert await eventually(status, lambda code: code is not None, DEATH_WAIT_S) == KILLED
+        await self.process.stop()  # its guard
+        return found
+
+    async def ends(self) -> None:
+        """Tell it to end (SIGTERM) and see that it does so in order."""
+        await self.process.stop()
+        assert self.process.exit_status == 0, f"{self.log}:\n{self.process.log_tail()}"
+
+    async def kill(self) -> None:
+        """Kill it (SIGKILL)."""
+        await self.process.kill()
+
+
+class Stage:
+    """Workers and their load on clean servers; ``settings`` are the workers', in lower case without their prefix.
+
+    ``chance`` is the only source of randomness: the same seed plays the same schedule.
+    """
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        folder: Path,
+        seed: int,
+        mix: Mix | None = None,
+        stack: EmbeddedStack | None = None,
+        **settings: object,
+    ) -> None:
+        self.addresses = addresses
+        self.folder = folder
+        self.stack = stack
+        self.chance = random.Random(seed)
+        self.settings: dict[str, object] = {**SETTINGS, **settings}
+        self.ledger = Ledger()
+        self.injected = 0
+        self.kills = 0
+        self.notes: dict[str, int] = {}
+        self._mix = mix or Mix()
+        self._workers: list[FaultyWorker] = []
+        self._started = 0
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        client = await nats.connect(
+            self.addresses.nats.split(","), max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=_unheard
+        )
+        self._resources.push_async_callback(client.close)
+        self.bus = Bus(client)
+        self.load = Load(self.bus, self.ledger, random.Random(self.chance.random()), self._mix)
+        self.cache = redis.asyncio.from_url(self.addresses.redis)
+        self._resources.push_async_callback(self.cache.aclose)
+        self._resources.push_async_callback(self._end_workers)
+        # The steward takes commands and queries, and lives on: the victims only decide.
+        self.steward = await self.start_worker(roles="commands,queries,relay")
+        for rule in rulebook.RULES:
+            await self.create_rule(rule.name)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._resources.aclose()
+
+    # --- workers ------------------------------------------------------------------------------------------------------
+
+    async def start_worker(self, addresses: Addresses | None = None, **settings: object) -> FaultyWorker:
+        """Start the product's own worker and wait until it works."""
+        worker = await self._launch(("-m", "worker.cli", "worker"), {}, addresses, settings)
+        await worker.started()
+        return worker
+
+    async def start_faulty(
+        self,
+        point: Point | None = None,
+        *,
+        at_pass: int = 1,
+        how: str = "KILL",
+        delay_us: int = 0,
+        lose_acks: int = 0,
+        clock_shift_s: float = 0,
+        addresses: Addresses | None = None,
+        **settings: object,
+    ) -> FaultyWorker:
+        """Start a worker that dies or freezes (``how``: KILL or STOP) at its n-th pass through a point.
+
+        It is not waited for: it may be at its point before it says that it works.
+        """
+        environment = {
+            points.PASS: str(at_pass),
+            points.HOW: how,
+            points.DELAY_US: str(delay_us),
+            points.LOSE_ACKS: str(lose_acks),
+            points.CLOCK_SHIFT_S: str(clock_shift_s),
+            **({} if point is None else {points.POINT: point.value}),
+        }
+        return await self._launch((str(DYING_WORKER),), environment, addresses, settings)
+
+    async def _launch(
+        self,
+        arguments: tuple[str, ...],
+        environment: Mapping[str, str],
+        addresses: Addresses | None,
+        settings: Mapping[str, object],
+    ) -> FaultyWorker:
+        self._started += 1
+        at = addresses or self.addresses
+        found = {
+            "nats_url": at.nats,
+            "postgres_dsn": at.postgres,
+            "redis_url": at.redis,
+            "http_port": "0",
+            "roles": "facts",
+            **self.settings,
+            "log_level": "info",
+            **settings,
+        }
+        log = self.folder / f"worker-{self._started}.log"
+        process = await ServerProcess.launch(
+            Command(
+                argv=(sys.executable, *arguments),
+                log=log,
+                stop=StopSteps(orderly=((signal.SIGTERM, STOP_WAIT_S),), orphaned=((signal.SIGTERM, 1.0),)),
+                env={
+                    **{f"RULESTREAM_{name.upper()}": str(value) for name, value in found.items()},
+                    **environment,
+                    "PYTHONPATH": str(PROJECT),
+                },
+                cwd=PROJECT,
+            )
+        )
+        worker = FaultyWorker(process, log)
+        self._workers.append(worker)
+        return worker
+
+    async def _end_workers(self) -> None:
+        for worker in self._workers:
+            await worker.process.kill()
+
+    async def kill_at(self, point: Point, at_pass: int = 1, **more: Any) -> dict[str, Any]:
+        """Start a worker, let it die at a point, and count the kill; give what it said."""
+        worker = await self.start_faulty(point, at_pass=at_pass, **more)
+        said = await worker.died()
+        self.injected += 1
+        self.kills += 1
+        return said
+
+    def note(self, what: str) -> None:
+        """Count something that happened, for the row's notes."""
+        self.notes[what] = self.notes.get(what, 0) + 1
+
+    # --- rules --------------------------------------------------------------------------------------------------------
+
+    async def create_rule(self, name: str) -> None:
+        """Take a rule's first variant through its life until it decides."""
+        rule = rulebook.BY_NAME[name]
+        payload = {"name": name, "dslContent": rule.variants[0].dsl, "priority": rule.priority}
+        view = await self._told("ann", "create", payload)
+        await self._review_and_activate(name, view, 0)
+
+    async def change_rule(self, name: str, variant: int) -> None:
+        """Give a rule that decides another content, through its whole life."""
+        known = self.ledger.active[name]
+        view = await self._told("keeper", "get", {"ruleId": known.rule_id}, is_query=True)
+        update = {
+            "ruleId": known.rule_id,
+            "expectedVersion": view["version"],
+            "dslContent": rulebook.BY_NAME[name].variants[variant].dsl,
+        }
+        view = await self._told("ann", "update", update)
+        await self._review_and_activate(name, view, variant)
+
+    async def deactivate_rule(self, name: str) -> None:
+        """Stop a rule at once."""
+        await self._told("keeper", "deactivate", {"ruleId": self.ledger.active[name].rule_id})
+        active = dict(self.ledger.active)
+        del active[name]
+        await self._note_revision(active)
+
+    async def roll_back_rule(self, name: str, to: Active) -> None:
+        """Let the content of an earlier version decide again."""
+        view = await self._told("keeper", "rollback", {"ruleId": to.rule_id, "toVersion": to.version})
+        active = Active(to.rule_id, view["activeVersion"], to.variant)
+        await self._note_revision({**self.ledger.active, name: active})
+
+    async def _review_and_activate(self, name: str, view: Mapping[str, Any], variant: int) -> None:
+        named = {"ruleId": view["ruleId"]}
+        await self._told("ann", "submit", named)
+        await self._told("bob", "approve", {**named, "expectedVersion": view["version"]})
+        view = await self._told("bob", "activate", named)
+        active = Active(view["ruleId"], view["activeVersion"], variant)
+        await self._note_revision({**self.ledger.active, name: active})
+
+    async def _note_revision(self, active: Mapping[str, Active]) -> None:
+        revision = max(self.ledger.revisions) + 1
+        self.ledger.changed(revision, active)
+
+    async def _told(self, actor: str, verb: str, payload: dict[str, Any], *, is_query: bool = False) -> dict[str, Any]:
+        answer = (
+            await self.bus.query(actor, verb, payload)
+            if is_query
+            else await self.bus.command(actor, verb, payload, wait_s=ANSWER_WAIT_S)
+        )
+        assert answer["status"] == "ok", answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    async def waiting(self) -> tuple[int, int]:
+        """Say how many facts wait to be delivered, and how many to be acknowledged."""
+        info = await patiently(lambda: self.bus.jetstream.consumer_info(FACTS, CONSUMER))
+        return info.num_pending or 0, info.num_ack_pending or 0
+
+    async def settled(self, within_s: float = SETTLE_WAIT_S) -> None:
+        """Wait until no fact waits for anything."""
+        await eventually(self.waiting, lambda seen: seen == (0, 0), within_s)
+
+    async def finish(self, *, with_worker: bool = True) -> tuple[Audit, Evidence]:
+        """End the load, let a healthy worker do what is left, and compare the ledger with what is there."""
+        await self.load.end()
+        if with_worker:
+            await self.start_worker()
+        await self.settled()
+        evidence = await gather(self.bus.jetstream, self.addresses.postgres)
+        return await asyncio.to_thread(audit, self.ledger, evidence), evidence
+
+    async def rows_of(self, keys: list[str]) -> int:
+        """Count which of these decisions Postgres holds."""
+        connection = await asyncpg.connect(self.addresses.postgres)
+        try:
+            found = [bytes.fromhex(key) for key in keys]
+            return int(await connection.fetchval("SELECT count(*) FROM fact_key WHERE key = ANY($1::bytea[])", found))
+        finally:
+            await connection.close()
+
+
+async def _unheard(_: Exception) -> None:
+    """Say nothing of lost connections: faults are what this suite is for."""
