@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server, which the test can cut: the server is then away, for its clients."""
+"""A TCP proxy in front of a server, which the test can cut or freeze: the server is then away, or hangs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._is_cut = False
+        self._flows = asyncio.Event()
+        self._flows.set()
         self.url = ""
 
     async def start(self) -> None:
@@ -36,6 +38,14 @@ class Proxy:
     def mend(self) -> None:
         """Let connections through again."""
         self._is_cut = False
+
+    def freeze(self) -> None:
+        """Let no byte through, either way, while connections stand and new ones are accepted."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        """Let bytes through again, those that were held up first."""
+        self._flows.set()
 
     async def stop(self) -> None:
         """Stop listening."""
@@ -62,17 +72,17 @@ class Proxy:
         far_reader, far_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_copy(reader, far_writer))
-                group.create_task(_copy(far_reader, writer))
+                group.create_task(self._copy(reader, far_writer))
+                group.create_task(self._copy(far_reader, writer))
         finally:
             far_writer.transport.abort()
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    raise ConnectionResetError
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await self._flows.wait()
+            writer.write(data)
+            await writer.drain()
+        raise ConnectionResetError
 
 
 @contextlib.asynccontextmanager

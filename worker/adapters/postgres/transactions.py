@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,5 +37,17 @@ class PostgresTransactions:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresTransaction]:
         with translated():
-            async with self._pool.acquire() as connection, connection.transaction():
-                yield PostgresTransaction(connection)
+            async with self._pool.acquire() as connection:
+                transaction = connection.transaction()
+                await transaction.start()
+                try:
+                    yield PostgresTransaction(connection)
+                except (TimeoutError, asyncio.CancelledError):
+                    # In the middle of a statement, maybe, which the server may never answer. It undoes the transaction
+                    # of a connection that closes.
+                    connection.terminate()
+                    raise
+                except BaseException:
+                    await transaction.rollback()
+                    raise
+                await transaction.commit()
