@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from domain.rules.content import format_moment
 from streams.wire import BatchPublisher, Publication
 from worker.bench.stack import BenchError
+from worker.embedded.process import ServerProcess
 
 _API_TIMEOUT_S: Final = 10.0
 _PAUSE: Final = timedelta(days=1)
@@ -26,11 +27,12 @@ _BATCHES_IN_FLIGHT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A durable consumer of a stream."""
+    """A durable consumer of a stream, and the process that takes its messages."""
 
     client: Client
     stream: str
     name: str
+    taker: ServerProcess
 
     async def pause(self) -> None:
         """Have the server deliver nothing more; what it has delivered may still be acknowledged."""
@@ -55,25 +57,32 @@ class Consumer:
         return await call(self.client, f"CONSUMER.INFO.{self.stream}.{self.name}")
 
     async def until_asked(self) -> None:
-        """Wait until somebody waits for its messages; raises BenchError when nobody comes to."""
-        for _ in range(round(_SILENCE_MAX_S / _POLL_S)):
-            if (await self.info())["num_waiting"]:
-                return
+        """Wait until its messages are waited for; raises BenchError when that takes more than a minute."""
+        deadline = time.monotonic() + _SILENCE_MAX_S
+        while not (await self.info())["num_waiting"]:
+            self._require_life()
+            if time.monotonic() > deadline:
+                raise BenchError(f"nobody asks for messages of {self.stream}/{self.name}:\n{self.taker.log_tail()}")
             await asyncio.sleep(_POLL_S)
-        raise BenchError(f"nobody asks for messages of {self.stream}/{self.name}")
 
     async def until_done(self) -> None:
         """Wait until every message is acknowledged; raises BenchError when a minute brings nothing nearer to that."""
-        loop = asyncio.get_running_loop()
-        left, heard = -1, loop.time()
+        left, heard = -1, time.monotonic()
         while left:
             await asyncio.sleep(_POLL_S)
+            self._require_life()
             info = await self.info()
             now_left = info["num_pending"] + info["num_ack_pending"]
             if now_left != left:
-                left, heard = now_left, loop.time()
-            elif loop.time() - heard > _SILENCE_MAX_S:
-                raise BenchError(f"{self.stream}/{self.name} stands still, {left} messages are not acknowledged")
+                left, heard = now_left, time.monotonic()
+            elif time.monotonic() - heard > _SILENCE_MAX_S:
+                said = self.taker.log_tail()
+                raise BenchError(f"{left} messages of {self.stream}/{self.name} are not acknowledged:\n{said}")
+
+    def _require_life(self) -> None:
+        if not self.taker.running:
+            said = self.taker.log_tail()
+            raise BenchError(f"what takes the messages of {self.stream}/{self.name} has ended:\n{said}")
 
 
 async def call(client: Client, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

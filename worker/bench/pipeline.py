@@ -29,6 +29,7 @@ from worker.bench.jetstream import Consumer
 from worker.bench.processes import cpu_seconds
 from worker.bench.profiling import find_profiler, profiled
 from worker.bench.stack import At, BenchError, worker_on_a_stack
+from worker.embedded import EmbeddedStack
 from worker.embedded.process import Command, ServerProcess, StopSteps
 
 FACTS: Final = 40_000
@@ -39,6 +40,7 @@ CPU_SHARE_MAX: Final = 0.8
 _COPY: Final = "COPY"
 _COPY_PREFIX: Final = "copy."
 _COPY_CONSUMER: Final = "copy-loop"
+_WORKER_CONSUMER: Final = "rulestream-facts"
 _STOP_S: Final = 5.0
 
 
@@ -94,8 +96,8 @@ async def measure(
         find_profiler()
     async with worker_on_a_stack() as at:
         await activate(at, workload.rules(rules))
-        async with copying(at) as copier, _opened(at) as race:
-            found = await race.run(facts, pairs, copier.pid, update)
+        async with copying(at) as copier, _opened(at, copier) as race:
+            found = await race.run(facts, pairs, update)
             if profile is not None:
                 await race.profile(facts, profile)
     return report_of(facts, rules, found)
@@ -135,8 +137,8 @@ async def copying(at: At) -> AsyncIterator[ServerProcess]:
     decisions = (await jetstream.call(client, "STREAM.INFO.DECISIONS"))["config"]
     config = {**decisions, "name": _COPY, "subjects": [f"{_COPY_PREFIX}>"]}
     await jetstream.call(client, f"STREAM.CREATE.{_COPY}", config)
-    worker = (await Consumer(client, "FACTS", "rulestream-facts").info())["config"]
-    config = {**worker, "durable_name": _COPY_CONSUMER, "name": _COPY_CONSUMER}
+    worker = await jetstream.call(client, f"CONSUMER.INFO.FACTS.{_WORKER_CONSUMER}")
+    config = {**worker["config"], "durable_name": _COPY_CONSUMER, "name": _COPY_CONSUMER}
     body = {"stream_name": "FACTS", "config": config}
     await jetstream.call(client, f"CONSUMER.DURABLE.CREATE.FACTS.{_COPY_CONSUMER}", body)
     words = (at.stack.addresses.nats, "FACTS", _COPY_CONSUMER, _COPY_PREFIX)
@@ -154,12 +156,20 @@ async def copying(at: At) -> AsyncIterator[ServerProcess]:
 
 
 @asynccontextmanager
-async def _opened(at: At) -> AsyncIterator[Race]:
+async def _opened(at: At, copier: ServerProcess) -> AsyncIterator[Race]:
     publisher = BatchPublisher(at.connection)
     await publisher.start()
     database = await asyncpg.connect(at.stack.addresses.postgres)
     try:
-        yield Race(at, at.connection, publisher, database, workload.Facts(f"order-{secrets.token_hex(8)}"))
+        yield Race(
+            at.stack,
+            at.connection,
+            Consumer(at.connection, "FACTS", _WORKER_CONSUMER, at.worker),
+            Consumer(at.connection, "FACTS", _COPY_CONSUMER, copier),
+            publisher,
+            database,
+            workload.Facts(f"order-{secrets.token_hex(8)}"),
+        )
     finally:
         await database.close()
 
@@ -168,19 +178,21 @@ async def _opened(at: At) -> AsyncIterator[Race]:
 class Race:
     """A worker and a copy loop that take turns."""
 
-    at: At
+    stack: EmbeddedStack
     client: Client
+    worker: Consumer
+    copier: Consumer
     publisher: BatchPublisher
     database: asyncpg.Connection[asyncpg.Record]
     supply: workload.Facts
 
-    async def run(self, facts: int, pairs: int, copier: int, update: Callable[[int], None]) -> list[Pair]:
+    async def run(self, facts: int, pairs: int, update: Callable[[int], None]) -> list[Pair]:
         """Run the pairs without effects, then those with, each after a pair that does not count."""
         found: list[Pair] = []
         done = 0
         for effects in (False, True):
             for number in range(pairs + 1):
-                pair = await self._pair(facts, copier, effects=effects, worker_first=number % 2 == 0)
+                pair = await self._pair(facts, effects=effects, worker_first=number % 2 == 0)
                 if number > 0:
                     found.append(pair)
                 done += 1
@@ -189,43 +201,31 @@ class Race:
 
     async def profile(self, facts: int, file: Path) -> None:
         """Have the worker decide facts while it is profiled."""
-        worker = self._worker
         await self._prepare(facts, effects=True)
-        async with profiled(self.at.worker.pid, file):
-            await worker.resume()
-            await worker.until_done()
+        async with profiled(self.worker.taker.pid, file):
+            await self.worker.resume()
+            await self.worker.until_done()
 
-    @property
-    def _worker(self) -> Consumer:
-        return Consumer(self.client, "FACTS", "rulestream-facts")
-
-    @property
-    def _copier(self) -> Consumer:
-        return Consumer(self.client, "FACTS", _COPY_CONSUMER)
-
-    async def _pair(self, facts: int, copier: int, *, effects: bool, worker_first: bool) -> Pair:
+    async def _pair(self, facts: int, *, effects: bool, worker_first: bool) -> Pair:
         await self._prepare(facts, effects=effects)
         before = await self._stored()
-        sides = [(self._worker, self.at.worker.pid), (self._copier, copier)]
-        rounds: dict[str, Round] = {}
-        for consumer, pid in sides if worker_first else reversed(sides):
-            rounds[consumer.name] = await self._round(consumer, pid, facts)
+        sides = (self.worker, self.copier)
+        rounds = {one.name: await self._round(one, facts) for one in (sides if worker_first else reversed(sides))}
         await self._check(facts, workload.effects_of(facts) if effects else 0, before)
-        worker, copy_loop = rounds[self._worker.name], rounds[self._copier.name]
+        worker, copy_loop = rounds[self.worker.name], rounds[self.copier.name]
         ratio = round(worker.facts_per_second / copy_loop.facts_per_second, 4)
         return Pair(effects, worker_first, ratio, worker, copy_loop)
 
     async def _prepare(self, facts: int, *, effects: bool) -> None:
         """Empty the streams and publish new facts, with both consumers paused."""
-        for consumer in (self._worker, self._copier):
+        for consumer in (self.worker, self.copier):
             await consumer.pause()
         await jetstream.purge(self.client, "FACTS", "DECISIONS", "EFFECTS", _COPY)
         await jetstream.publish(self.publisher, self.supply.take(facts, effects=effects))
 
-    async def _round(self, consumer: Consumer, pid: int, facts: int) -> Round:
+    async def _round(self, consumer: Consumer, facts: int) -> Round:
         await consumer.until_asked()
-        stack = self.at.stack
-        pids = (pid, stack.nats.pid, stack.postgres.pid)
+        pids = (consumer.taker.pid, self.stack.nats.pid, self.stack.postgres.pid)
         before = [cpu_seconds(one) for one in pids]
         started = time.perf_counter()
         await consumer.resume()
