@@ -13,11 +13,13 @@ from typing import Final, cast
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from domain.decisions.ruleset import ActiveRule, ruleset_digest
+from domain.errors import UnavailableError
 from domain.identifiers import RuleId
 from domain.rules.content import Priority, RuleContent, format_moment, parse_moment
+from worker.adapters.redis.client import WHOLE_TIMEOUT_S, asking
+from worker.breakers import Breaker
 
 KEY_PREFIX: Final = "rulestream:"
 EXPIRY_S: Final = 7 * 24 * 3600
@@ -46,14 +48,16 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 class RedisActiveRules:
     """ActiveRulesCache on a Redis client. Failures are logged and count as nothing found; ``is_up`` tells of them."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, breaker: Breaker | None = None) -> None:
         self._client = client
+        self._breaker = breaker
         self.is_up = True
 
     async def members(self, digest: bytes) -> Sequence[tuple[RuleId, int, bytes]] | None:
         try:
-            data = cast("bytes | None", await self._client.get(_members_key(digest)))
-        except (RedisError, OSError, TimeoutError) as error:
+            async with asking(self._breaker):
+                data = cast("bytes | None", await self._client.get(_members_key(digest)))
+        except UnavailableError as error:
             self._failed("members", error)
             return None
         self.is_up = True
@@ -71,18 +75,19 @@ class RedisActiveRules:
     async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, ActiveRule]:
         found: dict[bytes, ActiveRule] = {}
         try:
-            for start in range(0, len(digests), _CHUNK):
-                chunk = digests[start : start + _CHUNK]
-                keys = [_rule_key(digest) for digest in chunk]
-                values = cast("list[bytes | None]", await self._client.mget(keys))
-                for digest, data in zip(chunk, values, strict=True):
-                    rule = _rule(data)
-                    if rule is not None and rule.digest == digest:
-                        found[digest] = rule
-                    elif data is not None:
-                        _log.warning("cache_entry_refused", entry="rule")
+            async with asking(self._breaker):
+                for start in range(0, len(digests), _CHUNK):
+                    chunk = digests[start : start + _CHUNK]
+                    keys = [_rule_key(digest) for digest in chunk]
+                    values = cast("list[bytes | None]", await self._client.mget(keys))
+                    for digest, data in zip(chunk, values, strict=True):
+                        rule = _rule(data)
+                        if rule is not None and rule.digest == digest:
+                            found[digest] = rule
+                        elif data is not None:
+                            _log.warning("cache_entry_refused", entry="rule")
             self.is_up = True
-        except (RedisError, OSError, TimeoutError) as error:
+        except UnavailableError as error:
             self._failed("load", error)
         return found
 
@@ -90,30 +95,32 @@ class RedisActiveRules:
         self, digest: bytes, members: Sequence[tuple[RuleId, int, bytes]], rules: Sequence[ActiveRule]
     ) -> None:
         try:
-            for start in range(0, len(rules), _CHUNK):
-                async with self._client.pipeline(transaction=False) as pipeline:
-                    for rule in rules[start : start + _CHUNK]:
-                        pipeline.set(_rule_key(rule.digest), _encoded(rule), ex=EXPIRY_S)
-                    await pipeline.execute()
-            listing = [(rule_id.value, version, content) for rule_id, version, content in members]
-            await self._client.set(_members_key(digest), _ENCODER.encode(listing), ex=EXPIRY_S)
+            async with asking(self._breaker):
+                for start in range(0, len(rules), _CHUNK):
+                    async with self._client.pipeline(transaction=False) as pipeline:
+                        for rule in rules[start : start + _CHUNK]:
+                            pipeline.set(_rule_key(rule.digest), _encoded(rule), ex=EXPIRY_S)
+                        await pipeline.execute()
+                listing = [(rule_id.value, version, content) for rule_id, version, content in members]
+                await self._client.set(_members_key(digest), _ENCODER.encode(listing), ex=EXPIRY_S)
             self.is_up = True
-        except (RedisError, OSError, TimeoutError) as error:
+        except UnavailableError as error:
             self._failed("store", error)
 
-    async def ping(self) -> bool:
-        """Say whether the cache answers."""
+    async def ping(self, timeout_s: float = WHOLE_TIMEOUT_S) -> bool:
+        """Say whether the cache answers within ``timeout_s``."""
         try:
-            await self._client.ping()
-        except (RedisError, OSError, TimeoutError):
+            async with asking(self._breaker, timeout_s):
+                await self._client.ping()
+        except UnavailableError:
             self.is_up = False
         else:
             self.is_up = True
         return self.is_up
 
-    def _failed(self, call: str, error: Exception) -> None:
+    def _failed(self, call: str, error: UnavailableError) -> None:
         self.is_up = False
-        _log.warning("cache_away", call=call, reason=type(error).__name__)
+        _log.warning("cache_away", call=call, reason=error.message)
 
 
 def _members_key(digest: bytes) -> str:

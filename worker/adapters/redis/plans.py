@@ -15,9 +15,11 @@ from typing import Final, cast
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from domain.errors import UnavailableError
 from domain.language import StoredPlan
+from worker.adapters.redis.client import asking
+from worker.breakers import Breaker
 
 KEY_PREFIX: Final = "rulestream:plan:"
 EXPIRY_S: Final = 7 * 24 * 3600
@@ -32,37 +34,40 @@ _log = structlog.get_logger(__name__)
 class RedisPlans:
     """PlanCache on a Redis client; ``secret`` is the database's, ``release`` stands for this code's language."""
 
-    def __init__(self, client: Redis, secret: bytes, release: bytes) -> None:
+    def __init__(self, client: Redis, secret: bytes, release: bytes, breaker: Breaker | None = None) -> None:
         self._client = client
         self._secret = secret
         self._release = release
+        self._breaker = breaker
 
     async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, StoredPlan]:
         found: dict[bytes, StoredPlan] = {}
         try:
-            for start in range(0, len(digests), _CHUNK):
-                chunk = digests[start : start + _CHUNK]
-                keys = [_key(digest) for digest in chunk]
-                values = cast("list[bytes | None]", await self._client.mget(keys))
-                for digest, data in zip(chunk, values, strict=True):
-                    plan = None if data is None else self._opened(digest, data)
-                    if plan is not None:
-                        found[digest] = plan
-        except (RedisError, OSError, TimeoutError) as error:
-            _log.warning("cache_away", call="load_plans", reason=type(error).__name__)
+            async with asking(self._breaker):
+                for start in range(0, len(digests), _CHUNK):
+                    chunk = digests[start : start + _CHUNK]
+                    keys = [_key(digest) for digest in chunk]
+                    values = cast("list[bytes | None]", await self._client.mget(keys))
+                    for digest, data in zip(chunk, values, strict=True):
+                        plan = None if data is None else self._opened(digest, data)
+                        if plan is not None:
+                            found[digest] = plan
+        except UnavailableError as error:
+            _log.warning("cache_away", call="load_plans", reason=error.message)
         return found
 
     async def store(self, plans: Mapping[bytes, StoredPlan]) -> None:
         entries = list(plans.items())
         try:
-            for start in range(0, len(entries), _CHUNK):
-                async with self._client.pipeline(transaction=False) as pipeline:
-                    for digest, plan in entries[start : start + _CHUNK]:
-                        body = _ENCODER.encode(plan)
-                        pipeline.set(_key(digest), self._seal(digest, body) + body, ex=EXPIRY_S)
-                    await pipeline.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            _log.warning("cache_away", call="store_plans", reason=type(error).__name__)
+            async with asking(self._breaker):
+                for start in range(0, len(entries), _CHUNK):
+                    async with self._client.pipeline(transaction=False) as pipeline:
+                        for digest, plan in entries[start : start + _CHUNK]:
+                            body = _ENCODER.encode(plan)
+                            pipeline.set(_key(digest), self._seal(digest, body) + body, ex=EXPIRY_S)
+                        await pipeline.execute()
+        except UnavailableError as error:
+            _log.warning("cache_away", call="store_plans", reason=error.message)
 
     def _opened(self, digest: bytes, data: bytes) -> StoredPlan | None:
         seal, body = data[:SEAL_BYTES], data[SEAL_BYTES:]

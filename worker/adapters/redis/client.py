@@ -1,0 +1,42 @@
+"""The client of Redis or Valkey: each answer has a bound, nothing is tried twice, and what fails is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from domain.errors import UnavailableError
+from worker.breakers import Breaker, BusyError
+
+# What loading or storing everything may take in all: the rest then comes from Postgres, or is stored the next time.
+WHOLE_TIMEOUT_S: Final = 10.0
+
+
+def open_client(url: str, timeout_s: float) -> Redis:
+    """Make a client that connects when it is first used; connecting and each answer have ``timeout_s`` seconds.
+
+    redis-py would try a call again three times, with pauses: that is the breaker's to decide.
+    """
+    return Redis.from_url(
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), retries=0)
+    )
+
+
+@asynccontextmanager
+async def asking(breaker: Breaker | None, timeout_s: float = WHOLE_TIMEOUT_S) -> AsyncIterator[None]:
+    """Make calls to Redis in the block, for ``timeout_s`` in all; raises UnavailableError when it is away or refuses."""
+    with nullcontext() if breaker is None else breaker.call():
+        try:
+            async with asyncio.timeout(timeout_s):
+                yield
+        except ResponseError as error:  # it is there, and does not do this
+            raise BusyError("redis", type(error).__name__) from error
+        except (RedisError, OSError, TimeoutError) as error:
+            raise UnavailableError("redis", type(error).__name__) from error
