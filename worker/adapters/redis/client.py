@@ -31,7 +31,7 @@ def open_client(url: str, timeout_s: float) -> Redis:
 
 @asynccontextmanager
 async def asking(breaker: Breaker | None, timeout_s: float = WHOLE_TIMEOUT_S) -> AsyncIterator[None]:
-    """Make calls to Redis in the block, for ``timeout_s`` in all; raises UnavailableError when it is away or refuses."""
+    """Make calls to Redis in the block, for ``timeout_s`` in all; raises UnavailableError if it is away or refuses."""
     with nullcontext() if breaker is None else breaker.call():
         try:
             async with asyncio.timeout(timeout_s):
