@@ -12,6 +12,7 @@ import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from domain.errors import UnavailableError
 
@@ -19,12 +20,21 @@ from domain.errors import UnavailableError
 # another leader of what it led.
 PING_INTERVAL_S: Final = 3
 PINGS_UNANSWERED_MAX: Final = 2
+# How long writing waits for a server that does not read; nats-py's own default is for ever.
+FLUSH_TIMEOUT_S: Final = 5.0
+
+_VERSION_BYTES: Final = len(b"NATS/1.0")
+_header_lines = Client._parse_header_lines  # noqa: SLF001  # nats-py's own reading, so that there is one
 
 _log = structlog.get_logger(__name__)
 
 
+# What hears a message as it came: subject, reply subject, payload and header block (None without headers).
+Listener = Callable[[bytes, bytes, bytes, bytes | None], None]
+
+
 class LenientClient(Client):
-    """A client that a subject outside UTF-8 does not disconnect.
+    """A client that a subject outside UTF-8 does not disconnect, and that lets a listener hear messages as they come.
 
     The server stores messages on such subjects and nats-py fails to decode them in its read loop, which ends the
     connection, and the next one at the next delivery: one publisher could keep every worker from its facts.
@@ -36,6 +46,42 @@ class LenientClient(Client):
     def __init__(self, on_closed: Callable[[], None] | None = None) -> None:
         super().__init__()
         self._on_closed = on_closed
+        self._listeners: dict[int, Listener] = {}
+
+    async def listen(self, subject: str, listener: Listener) -> Listening:
+        """Subscribe with a listener that is called in the read loop itself, message by message.
+
+        That costs a small part of what a subscription with a queue and a task costs. The listener must be quick; what
+        it raises is logged, and is lost on its message alone. Nothing bounds what may come: listen only where the
+        number of messages is bounded by what was asked for.
+        """
+        subscription = await self.subscribe(subject, cb=_unheard, pending_msgs_limit=0, pending_bytes_limit=0)
+        self._listeners[subscription._id] = listener  # noqa: SLF001  # nats-py's own number for it
+        return Listening(self._listeners, subscription)
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
+        listener = self._listeners.get(sid)
+        if listener is None:
+            await super()._process_msg(sid, subject, reply, data, headers)  # type: ignore[arg-type]
+            return
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        try:
+            listener(subject, reply, data, headers)
+        except Exception:  # noqa: BLE001  # in nats-py's read loop: raised here it would cost the connection
+            _log.exception("message_unheard")
+
+    async def _process_pong(self) -> None:
+        """Take an answer to a ping, also to one that nobody waits for any more.
+
+        nats-py would raise for the latter, which ends its read loop: after a flush that timed out, a server that hung
+        and comes back would be heard no more.
+        """
+        if self._pongs and self._pongs[0].cancelled():
+            self._pongs.pop(0)
+            self._pings_outstanding = 0
+        else:
+            await super()._process_pong()
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002  # nats-py's signature
         if status == Client.CLOSED and self._on_closed is not None:
@@ -55,6 +101,33 @@ class LenientClient(Client):
         )
 
 
+class Listening:
+    """A subscription whose messages a listener hears."""
+
+    def __init__(self, listeners: dict[int, Listener], subscription: Subscription) -> None:
+        self._listeners = listeners
+        self._subscription = subscription
+
+    async def drain(self) -> None:
+        """Ask for no more, and return when what the server has sent already was heard."""
+        await self._subscription.drain()  # type: ignore[no-untyped-call]
+        self._listeners.pop(self._subscription._id, None)  # noqa: SLF001  # as above
+
+
+async def _unheard(_: Msg) -> None:
+    """Take a message that came between a subscription's start and its listener's: there is none, both in one step."""
+
+
+def read_headers(block: bytes) -> dict[str, str]:
+    """Read a header block as nats-py does; a status in its first line becomes ``Status`` and ``Description``."""
+    first, _, rest = block.partition(b"\r\n")
+    found: dict[str, str] = _header_lines(rest)
+    if status := first[_VERSION_BYTES:].strip():
+        code, _, description = status.decode("utf-8", "replace").partition(" ")
+        found = {"Status": code, "Description": description, **found}
+    return found
+
+
 async def connect(
     url: str,
     name: str,
@@ -62,7 +135,7 @@ async def connect(
     timeout_s: float = 5.0,
     is_patient: bool = True,
     on_closed: Callable[[], None] | None = None,
-) -> Client:
+) -> LenientClient:
     """Connect to NATS within ``timeout_s``; afterwards a patient client reconnects for ever by itself.
 
     Raises UnavailableError with the server's address (never its password) when it does not answer in time.
@@ -80,6 +153,7 @@ async def connect(
                 reconnect_time_wait=1,
                 ping_interval=PING_INTERVAL_S,
                 max_outstanding_pings=PINGS_UNANSWERED_MAX,
+                flush_timeout=FLUSH_TIMEOUT_S,
                 error_cb=errors.report,
             )
     except (OSError, TimeoutError, nats.errors.Error) as error:
@@ -89,6 +163,16 @@ async def connect(
         raise UnavailableError("nats", f"NATS does not answer at {address_of(url)}: {reason}") from error
     errors.has_stood = True
     return client
+
+
+async def ping(client: Client, timeout_s: float) -> None:
+    """Ask a connection's server for an answer; raises UnavailableError when none comes in time."""
+    try:
+        if not client.is_connected:
+            raise UnavailableError("nats", "not connected to NATS")
+        await client.flush(timeout=timeout_s)  # type: ignore[arg-type]  # any number of seconds will do
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        raise UnavailableError("nats", f"NATS does not answer: {str(error) or type(error).__name__}") from error
 
 
 def address_of(url: str) -> str:

@@ -18,6 +18,7 @@ _API_TIMEOUT_S: Final = 10.0
 _SECOND_NS: Final = 1_000_000_000
 # JetStream's codes for "there is no such thing" and "it exists already".
 _NOT_FOUND: Final = frozenset({10059, 10014})
+_UNKNOWN_FIELD: Final = 10025
 _EXISTS: Final = frozenset({10058, 10148, 10105})
 
 Plane = Literal["control", "data"]
@@ -58,6 +59,8 @@ class StreamSpec:
     name: str
     plane: Plane
     config: Mapping[str, Any]
+    # Asked for as well where the server knows it; a stream without it serves as well, and is no difference.
+    wish: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,9 @@ def topology(settings: TopologySettings) -> Topology:
             "duplicate_window": min(s.duplicate_window_s, max_age_s or s.duplicate_window_s) * _SECOND_NS,
             **more,
         }
-        return StreamSpec(name, plane, config)
+        # Whole batches acknowledged at once, nats-server 2.14 and newer (streams.wire).
+        wish = {"allow_batched": True} if plane == "data" and subject != subjects.FACTS else {}
+        return StreamSpec(name, plane, config, wish)
 
     def consumer(stream: str, name: str, plane: Plane, subject: str) -> ConsumerSpec:
         config = {
@@ -163,7 +168,7 @@ async def apply(wanted: Topology, control: Client, data: Client) -> Applied:
         client = control if spec.plane == "control" else data
         found = await _describe_stream(client, spec)
         if found is None:
-            await _request(client, f"STREAM.CREATE.{spec.name}", spec.config, tolerated=_EXISTS)
+            await _create_stream(client, spec)
             done.created.append(spec.name)
         else:
             done.differences.extend(_compare("stream", spec.name, spec.config, found))
@@ -179,6 +184,30 @@ async def apply(wanted: Topology, control: Client, data: Client) -> Applied:
         else:
             done.differences.extend(_compare("consumer", f"{consumer.stream}/{consumer.name}", consumer.config, found))
     return done
+
+
+async def batched(client: Client, settings: TopologySettings) -> frozenset[str]:
+    """Return the first tokens of the subjects whose stream allows fast batches (``streams.wire``)."""
+    found: set[str] = set()
+    for spec in topology(settings).streams:
+        if spec.wish:
+            config = await _describe_stream(client, spec)
+            if config is not None and config.get("allow_batched"):
+                found.update(subject.partition(".")[0] for subject in spec.config["subjects"])
+    return frozenset(found)
+
+
+async def _create_stream(client: Client, spec: StreamSpec) -> None:
+    call = f"STREAM.CREATE.{spec.name}"
+    if spec.wish:
+        try:
+            await _request(client, call, {**spec.config, **spec.wish}, tolerated=_EXISTS)
+        except TopologyError as error:
+            if error.details.get("errCode") != _UNKNOWN_FIELD:
+                raise
+        else:
+            return
+    await _request(client, call, spec.config, tolerated=_EXISTS)
 
 
 async def diff(wanted: Topology, control: Client, data: Client) -> list[Difference]:

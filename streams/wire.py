@@ -3,23 +3,36 @@
 This is the one place where raw protocol frames are written: ``HPUB`` frames of a whole batch are joined and handed to
 nats-py's send buffer in one piece, which is what nats-py's own publish costs most of its time for. nats-py's version is
 bounded for it (pyproject.toml). Frames: https://docs.nats.io/reference/reference-protocols/nats-protocol.
+
+Where a stream allows it (``allow_batched``, nats-server 2.14 and newer), a batch goes as one *fast batch*: each message
+is stored as it comes, one that is known by its id is passed over, and one acknowledgement at the end stands for all.
+Else each message is acknowledged by itself. Fast batches: ADR-50 of nats-io/nats-architecture-and-design.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
+import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from domain.errors import UnavailableError
+from streams.connection import LenientClient, Listening, read_headers
 
 SUBJECT_BYTES_MAX: Final = 2048
 _FORBIDDEN: Final = frozenset("\r\n\x00")
 _HEADER_START: Final = "NATS/1.0\r\n"
+# Fast batches of fewer messages than this gain nothing: their beginning is acknowledged too.
+BATCH_MESSAGES_MIN: Final = 4
+BATCH_MESSAGES_MAX: Final = 1_000
+PUBLISH_TIMEOUT_S: Final = 5.0
+_BATCHES_ARE_OFF: Final = 10205  # JetStream's code for a stream without allow_batched
+
+_log = structlog.get_logger(__name__)
 
 
 class Publication(NamedTuple):
@@ -30,11 +43,16 @@ class Publication(NamedTuple):
     payload: bytes
 
 
-class _PublishAcknowledgement(msgspec.Struct):
-    error: dict[str, object] | None = None
+class _Answer(msgspec.Struct):
+    """An acknowledgement, or what a fast batch is told on its way: its ``type`` is then ack, gap or err."""
+
+    type: str = ""
+    error: dict[str, Any] | None = None
+    batch: str | None = None
+    count: int = 0
 
 
-_ACKNOWLEDGEMENT: Final = msgspec.json.Decoder(_PublishAcknowledgement)
+_ANSWER: Final = msgspec.json.Decoder(_Answer)
 
 
 def header_block(headers: Mapping[str, str]) -> bytes:
@@ -51,42 +69,83 @@ def header_block(headers: Mapping[str, str]) -> bytes:
 def publish_frame(publication: Publication, reply: str) -> bytes:
     """Write one HPUB frame; raises ValueError for a subject that is empty, too long or has white space."""
     subject, head, payload = publication
-    if not subject or len(subject) > SUBJECT_BYTES_MAX or not subject.isascii() or subject.split() != [subject]:
+    if not _is_subject(subject):
         raise ValueError(f"not a subject to publish on: {subject[:80]!r}")
     size = len(head)
     return b"%b%b%b\r\n" % (f"HPUB {subject} {reply} {size} {size + len(payload)}\r\n".encode(), head, payload)
 
 
+@lru_cache(maxsize=4096)
+def _is_subject(subject: str) -> bool:
+    return 0 < len(subject) <= SUBJECT_BYTES_MAX and subject.isascii() and subject.split() == [subject]
+
+
 class _Flight:
-    """A batch that is on its way: how many acknowledgements it still waits for, and what was refused."""
+    """Messages on their way: how many are still to be acknowledged, and what was refused."""
 
-    __slots__ = ("done", "missing", "refusals")
+    __slots__ = ("count", "done", "is_batch", "missing", "refusal", "refusal_code")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, is_batch: bool) -> None:
+        self.count = count
         self.missing = count
-        self.refusals: list[str] = []
+        self.is_batch = is_batch
+        self.refusal: str | None = None
+        self.refusal_code = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def acknowledged(self, refusal: str | None, code: int) -> None:
+        """Take one message's answer into account."""
+        if refusal is not None:
+            self._refuse(refusal, code)
+        self.missing -= 1
+        if self.missing == 0:
+            self.end()
+
+    def told(self, answer: _Answer | None, refusal: str | None, code: int) -> None:
+        """Take an answer to a fast batch into account: the first refusal ends it, and its end that counts them all."""
+        if refusal is None and answer is not None:
+            if answer.type == "ack":
+                return
+            if answer.batch is None or answer.count != self.count:
+                refusal = f"of a batch of {self.count} messages {answer.count} were stored"
+        if refusal is not None:
+            self._refuse(refusal, code)
+        else:
+            self.missing = 0
+        self.end()
+
+    def _refuse(self, refusal: str, code: int) -> None:
+        if self.refusal is None:  # the first says why; those behind it in a batch are refused for its sake
+            self.refusal, self.refusal_code = refusal, code
+
+    def end(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 class BatchPublisher:
-    """Publishes batches to JetStream over one connection, with any number of batches in flight."""
+    """Publishes batches to JetStream over one connection, with any number of batches in flight.
 
-    def __init__(self, client: Client, timeout_s: float = 10.0) -> None:
+    ``batched`` names the first tokens of subjects whose stream allows fast batches.
+    """
+
+    def __init__(
+        self, client: LenientClient, timeout_s: float = PUBLISH_TIMEOUT_S, batched: Collection[str] = ()
+    ) -> None:
         self._client = client
         self._timeout_s = timeout_s
+        self._batched = set(batched)
+        self._plain_next: set[str] = set()  # lanes whose last fast batch failed: message by message once
         self._inbox = client.new_inbox()
-        self._flights: dict[str, _Flight] = {}
+        self._token_at = len(self._inbox) + 1
+        self._flights: dict[bytes, _Flight] = {}
         self._number = 0
-        self._is_listening = False
+        self._listening: Listening | None = None
 
     async def start(self) -> None:
         """Begin to listen for acknowledgements; a second call does nothing."""
-        if self._is_listening:
-            return
-        self._is_listening = True
-        await self._client.subscribe(
-            f"{self._inbox}.*", cb=self._acknowledged, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+        if self._listening is None:
+            self._listening = await self._client.listen(f"{self._inbox}.>", self._heard)
 
     async def publish(self, publications: Sequence[Publication]) -> None:
         """Publish messages and return when JetStream has stored, or knew, every one of them.
@@ -98,34 +157,83 @@ class BatchPublisher:
             return
         if not self._client.is_connected:
             raise UnavailableError("nats", "not connected to NATS")
-        self._number += 1
-        token = str(self._number)
-        reply = f"{self._inbox}.{token}"
-        frames = b"".join([publish_frame(publication, reply) for publication in publications])
-        flight = _Flight(len(publications))
-        self._flights[token] = flight
+        frames: list[bytes] = []
+        flights: dict[bytes, tuple[str, _Flight]] = {}
+        for lane, messages in self._lanes(publications):
+            self._number += 1
+            token = b"%d" % self._number
+            reply = f"{self._inbox}.{self._number}"
+            is_batch = lane != ""
+            flights[token] = lane, _Flight(len(messages), is_batch=is_batch)
+            frames += batch_frames(messages, reply) if is_batch else [publish_frame(one, reply) for one in messages]
+        self._flights.update({token: flight for token, (_, flight) in flights.items()})
         try:
-            await send(self._client, frames)
             async with asyncio.timeout(self._timeout_s):
-                await flight.done
+                await send(self._client, b"".join(frames))
+                for _, flight in flights.values():
+                    await flight.done
         except TimeoutError:
-            message = f"{flight.missing} of {len(publications)} messages were not acknowledged in {self._timeout_s:g} s"
+            missing = sum(flight.missing for _, flight in flights.values())
+            self._plain_next.update(lane for lane, flight in flights.values() if flight.missing and lane)
+            message = f"{missing} of {len(publications)} messages were not acknowledged in {self._timeout_s:g} s"
             raise UnavailableError("nats", message) from None
         finally:
-            del self._flights[token]
-        if flight.refusals:
-            raise UnavailableError("nats", f"JetStream refused a message: {flight.refusals[0]}")
+            for token in flights:
+                del self._flights[token]
+        self._raise_refusals(list(flights.values()))
 
-    async def _acknowledged(self, message: Msg) -> None:
-        flight = self._flights.get(message.subject.rpartition(".")[2])
+    def _lanes(self, publications: Sequence[Publication]) -> list[tuple[str, Sequence[Publication]]]:
+        """Part messages into fast batches, by the first token of their subjects, and those that go one by one ("")."""
+        if not self._batched:
+            return [("", publications)]
+        by_stream: dict[str, list[Publication]] = {}
+        for one in publications:
+            by_stream.setdefault(one.subject.partition(".")[0], []).append(one)
+        alone: list[Publication] = []
+        parts: list[tuple[str, Sequence[Publication]]] = []
+        for lane, messages in by_stream.items():
+            if lane not in self._batched or lane in self._plain_next or len(messages) < BATCH_MESSAGES_MIN:
+                self._plain_next.discard(lane)
+                alone += messages
+                continue
+            starts = range(0, len(messages), BATCH_MESSAGES_MAX)
+            parts.extend((lane, messages[start : start + BATCH_MESSAGES_MAX]) for start in starts)
+        if alone:
+            parts.append(("", alone))
+        return parts
+
+    def _raise_refusals(self, flights: Sequence[tuple[str, _Flight]]) -> None:
+        refused = [(lane, flight) for lane, flight in flights if flight.refusal is not None]
+        if not refused:
+            return
+        for lane, flight in refused:
+            if lane and flight.refusal_code == _BATCHES_ARE_OFF:
+                self._batched.discard(lane)
+                _log.warning("fast_batches_off", subjects=f"{lane}.>", meaning="messages are acknowledged one by one")
+            elif lane:
+                self._plain_next.add(lane)
+        raise UnavailableError("nats", f"JetStream refused a message: {refused[0][1].refusal}")
+
+    def _heard(self, subject: bytes, _reply: bytes, data: bytes, head: bytes | None) -> None:
+        flight = self._flights.get(subject[self._token_at :].partition(b".")[0])
         if flight is None:
             return
-        refusal = _refusal(message)
-        if refusal is not None:
-            flight.refusals.append(refusal)
-        flight.missing -= 1
-        if flight.missing == 0 and not flight.done.done():
-            flight.done.set_result(None)
+        answer, refusal, code = _read_answer(data, head)
+        if flight.is_batch:
+            flight.told(answer, refusal, code)
+        else:
+            flight.acknowledged(refusal, code)
+
+
+def batch_frames(publications: Sequence[Publication], reply: str) -> list[bytes]:
+    """Write a fast batch: each reply subject says how often to acknowledge, the place in the batch, and what it is."""
+    last = len(publications)
+    flow = max(last, 2)
+    frames = []
+    for number, publication in enumerate(publications, start=1):
+        operation = 2 if number == last else 0 if number == 1 else 1  # ends the batch, begins it, adds to it
+        frames.append(publish_frame(publication, f"{reply}.{flow}.fail.{number}.{operation}.$FI"))
+    return frames
 
 
 async def send(client: Client, frames: bytes) -> None:
@@ -136,17 +244,18 @@ async def send(client: Client, frames: bytes) -> None:
 
 async def send_settlements(client: Client, settlements: Sequence[tuple[str, bytes]]) -> None:
     """Settle many deliveries at once: pairs of acknowledgement subject and payload (``streams.settling``)."""
-    frames = b"".join(
-        [b"PUB %b %d\r\n%b\r\n" % (reply.encode(), len(payload), payload) for reply, payload in settlements]
-    )
-    await send(client, frames)
+    await send(client, b"".join([b"PUB %b %d\r\n%b\r\n" % (to.encode(), len(what), what) for to, what in settlements]))
 
 
-def _refusal(message: Msg) -> str | None:
-    if not message.data:
-        return "no stream listens on the subject" if message.headers else "an empty answer"
+def _read_answer(data: bytes, head: bytes | None) -> tuple[_Answer | None, str | None, int]:
+    """Read an answer to a publish: it, and where it is a refusal its reason and JetStream's code."""
+    if not data:
+        status = read_headers(head).get("Status") if head else None
+        return None, "no stream listens on the subject" if status == "503" else "an empty answer", 0
     try:
-        error = _ACKNOWLEDGEMENT.decode(message.data).error
+        answer = _ANSWER.decode(data)
     except msgspec.MsgspecError:
-        return "an answer that is no acknowledgement"
-    return None if error is None else str(error.get("description", error))
+        return None, "an answer that is no acknowledgement", 0
+    if answer.error is not None:
+        return answer, str(answer.error.get("description", answer.error)), int(answer.error.get("err_code", 0))
+    return answer, None, 0

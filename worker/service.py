@@ -30,6 +30,7 @@ from worker.adapters.postgres.cache_key import cache_key
 from worker.adapters.postgres.decisions import PostgresDecisions
 from worker.adapters.postgres.pool import open_pool
 from worker.adapters.postgres.transactions import PostgresTransactions
+from worker.adapters.postgres.trials import PostgresTrials
 from worker.adapters.redis.active_rules import RedisActiveRules
 from worker.adapters.redis.plans import RedisPlans
 from worker.clock import SystemClock
@@ -182,7 +183,7 @@ class Worker:
         await rulesets.start()
         self._on_stop("rulesets", rulesets.stop)
 
-        publisher = BatchPublisher(data)
+        publisher = BatchPublisher(data, batched=await topology.batched(data, settings.topology))
         await publisher.start()
         relay: OutboxRelay | None = None
 
@@ -227,6 +228,7 @@ class Worker:
                 ),
                 publisher,
                 decisions,
+                PostgresTrials(pool),
                 lambda: rulesets.current,
                 clock,
                 self._telemetry,
@@ -236,6 +238,8 @@ class Worker:
                     batches_in_flight=settings.batches_in_flight,
                     fact_bytes_max=settings.fact_bytes_max,
                     stop_timeout_s=settings.stop_timeout_s,
+                    ack_wait_s=settings.ack_wait_s,
+                    store_facts=settings.store_facts,
                 ),
             )
             await facts.start()

@@ -129,6 +129,7 @@ class Settings(BaseSettings):
     decision_retention_s: Annotated[int, Field(gt=0)] = 30 * 24 * 3600
 
     fact_bytes_max: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 512 * 1024
+    store_facts: bool = False
     batch_facts: Annotated[int, Field(ge=1, le=5_000)] = 500
     batch_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
     batches_in_flight: Annotated[int, Field(ge=1, le=16)] = 3

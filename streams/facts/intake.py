@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from nats.aio.msg import Msg
 
 from domain.decisions.fact import Fact
 from domain.identifiers import fact_key, is_fact_id
@@ -72,16 +71,16 @@ class Delivery(NamedTuple):
         return FactPlace(self.stream, self.sequence, self.stored_at_ns)
 
     @classmethod
-    def of(cls, message: Msg) -> Delivery:
+    def heard(cls, subject: bytes, reply: bytes, data: bytes, found: dict[str, str] | None) -> Delivery:
         """Read what JetStream says of a delivery in its acknowledgement subject, with or without a domain."""
-        tokens = message.reply.split(".")
+        tokens = reply.split(b".")
         at = 2 if len(tokens) == 9 else 4
         return cls(
-            message.subject,
-            message.reply,
-            message.data,
-            message.headers,
-            tokens[at],
+            subject.decode("utf-8", "replace"),
+            reply.decode("utf-8", "replace"),
+            data,
+            found,
+            tokens[at].decode(),
             int(tokens[at + 3]),
             int(tokens[at + 5]),
             int(tokens[at + 2]),

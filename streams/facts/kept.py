@@ -35,4 +35,13 @@ def kept_delivery(kept: bytes, sequence: int, stored_at_ns: int) -> Delivery | N
         found = _DECODER.decode(kept)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return Delivery(found.subject, "", found.data, found.headers, found.stream, sequence, stored_at_ns, 1)
+    return Delivery(
+        subject=found.subject,
+        reply="",
+        data=found.data,
+        headers=found.headers,
+        stream=found.stream,
+        sequence=sequence,
+        stored_at_ns=stored_at_ns,
+        deliveries=1,
+    )

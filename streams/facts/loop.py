@@ -1,106 +1,75 @@
-"""The fact loop: pull, decide, store, publish, acknowledge.
+"""The fact loop: pull, decide, store, publish, acknowledge. ``streams.facts.batch`` pictures a fact's way.
 
-Stages overlap; nothing is acknowledged before it is durable.
+The stages of several batches overlap: while one is stored and published the next are pulled and decided. A batch is as
+large as what waits, within its bounds: small when facts are few, which is soon done, full when they are many, which is
+cheap. Nothing is acknowledged before it is durable.
 
-A fact's way, in this order: decoded; decided under the one ruleset snapshot of its batch; stored, where the decision
-that was stored first for its key stands; published with its effects, from the stored bytes, until JetStream has
-acknowledged each; acknowledged. A failure to store or to publish is no fault of the fact: its batch waits, in progress,
-and tries again. Delivery again, at any point, ends in the same stored decision.
+A failure to store or to publish is no fault of the facts: their batch is tried again until the service answers, no new
+facts are asked for meanwhile, and the server is told that those in hand are in progress. After ``HELD_MAX_S`` it is no
+longer told, so that other workers get them: it may be this worker alone that is cut off. Should it come back all the
+same, the decision that was stored first stands.
+
+A fact that kills its worker is found out: from its third delivery on it is decided alone, each such trial is written
+down before and crossed out after, and one whose trials all ended in death becomes a dead letter.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import structlog
-from nats.aio.client import Client
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
-from tenacity.stop import stop_base
 
-from domain.decisions.engine import decide
 from domain.decisions.ruleset import Ruleset
 from domain.errors import UnavailableError
-from domain.ports import Clock, DecisionsRefusedError, DecisionStore, StoredDecision, StoreResult
+from domain.ports import Clock, DecisionsRefusedError, DecisionStore, FactPlace, FactTrials, StoreResult
 from domain.rules.content import format_moment
-from streams.facts.intake import FACT_BYTES_MAX, Accepted, DeadReason, Delivery, Refused, read_fact
-from streams.facts.outgoing import dead_fact_publication, decision_publications, fits
+from streams.connection import LenientClient
+from streams.facts.batch import DEFECT_RETRY_S, Batch
+from streams.facts.deciding import Deciding
+from streams.facts.insisting import Dependencies, Insistence
+from streams.facts.intake import FACT_BYTES_MAX, Delivery
 from streams.facts.puller import Puller
-from streams.messages.decisions import stored_decision
-from streams.settling import HANDLED, IN_PROGRESS, Poison, Retry, Settlement, settlement_frame
+from streams.settling import IN_PROGRESS, Retry, Settlement, settlement_frame
 from streams.wire import BatchPublisher, send_settlements
 
-# From this delivery on, a fact is decided in a batch of its own.
+# From this delivery on, a fact is decided alone, and so often before it becomes a dead letter.
 ALONE_FROM_DELIVERY: Final = 3
+TRIALS_MAX: Final = 2
+# How long the server is told that a batch is in progress, and how often within AckWait.
+HELD_MAX_S: Final = 60.0
+_PROGRESS_IN_ACK_WAIT: Final = 3
 _YIELD_EVERY: Final = 100
-_DEFECT_RETRY_S: Final = 30.0
-_UNSETTLED_RETRY_S: Final = 1.0
-_BACKOFF_MAX_S: Final = 5.0
 
-_Result = TypeVar("_Result")
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """Bounds of the loop: facts and bytes a batch, batches in flight, bytes a fact, seconds to stop in."""
+    """Bounds of the loop: facts and bytes a batch, batches in flight, bytes a fact, seconds to stop in.
+
+    ``ack_wait_s`` is the consumer's; ``store_facts`` keeps each fact beside its decision.
+    """
 
     batch_facts: int = 500
     batch_bytes: int = 8 * 1024 * 1024
     batches_in_flight: int = 3
     fact_bytes_max: int = FACT_BYTES_MAX
     stop_timeout_s: float = 25.0
+    ack_wait_s: float = 60.0
+    store_facts: bool = False
 
 
-class FactObserver(Protocol):
+class FactObserver(Dependencies, Protocol):
     """Hears what the loop does; implemented by telemetry."""
 
     def batch_settled(
         self, *, facts: int, matched: int, dead: int, repeated: int, redelivered: int, seconds: float
     ) -> None: ...
-
-    def dependency(self, service: str, *, is_up: bool) -> None: ...
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What was decided together. ``deliveries`` may hold several of one key; the first of them decided it.
-
-    ``undecided`` are facts that came to no decision now, with the reason to bury them (None: a defect of ours). They
-    may have been decided before, under another ruleset; then that decision stands.
-    """
-
-    decisions: dict[bytes, StoredDecision] = field(default_factory=dict)
-    deliveries: list[tuple[Delivery, bytes]] = field(default_factory=list)
-    dead: list[tuple[Delivery, Refused]] = field(default_factory=list)
-    later: list[tuple[Delivery, float]] = field(default_factory=list)
-    undecided: list[tuple[Delivery, bytes, Refused | None]] = field(default_factory=list)
-    started: float = 0.0
-
-    def all_deliveries(self) -> list[Delivery]:
-        return [
-            *[one for one, _ in self.deliveries],
-            *[one for one, _ in self.dead],
-            *[one for one, _ in self.later],
-            *[one for one, _, _ in self.undecided],
-        ]
-
-    def bury(self, key: bytes, refused: Refused) -> None:
-        """Turn the deliveries of a key into dead letters: its decision can never be stored or published."""
-        del self.decisions[key]
-        self.dead.extend((delivery, refused) for delivery, of in self.deliveries if of == key)
-        self.deliveries = [(delivery, of) for delivery, of in self.deliveries if of != key]
-
-
-class _StopWhenAsked(stop_base):
-    def __init__(self, stopping: asyncio.Event) -> None:
-        self._stopping = stopping
-
-    def __call__(self, retry_state: RetryCallState) -> bool:  # noqa: ARG002  # tenacity's signature
-        return self._stopping.is_set()
 
 
 class FactLoop:
@@ -108,10 +77,11 @@ class FactLoop:
 
     def __init__(
         self,
-        client: Client,
+        client: LenientClient,
         puller: Puller,
         publisher: BatchPublisher,
         store: DecisionStore,
+        trials: FactTrials,
         ruleset: Callable[[], Ruleset],
         clock: Clock,
         observer: FactObserver,
@@ -121,20 +91,25 @@ class FactLoop:
         self._puller = puller
         self._publisher = publisher
         self._store = store
+        self._trials = trials
         self._ruleset = ruleset
         self._clock = clock
         self._observer = observer
         self._settings = settings
+        self._insistence = Insistence(observer, self._on_wait)
         self._slots = asyncio.Semaphore(settings.batches_in_flight)
-        self._in_flight: set[asyncio.Task[None]] = set()
-        self._giving_up = asyncio.Event()
+        self._deciding = asyncio.Lock()  # one batch is decided at a time: while a fact is tried, nothing else can kill
+        self._waiting_since = math.inf  # for a service
+        self._in_flight: dict[asyncio.Task[None], Batch] = {}
         self._intake: asyncio.Task[None] | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to take facts."""
         await self._publisher.start()
         await self._puller.start()
         self._intake = asyncio.create_task(self._take_facts(), name="fact-intake")
+        self._heartbeat = asyncio.create_task(self._keep_in_progress(), name="fact-heartbeat")
 
     async def stop(self) -> None:
         """Take no more facts, finish those taken, and hand back at once what was not begun."""
@@ -146,11 +121,14 @@ class FactLoop:
         if self._in_flight:
             _, unfinished = await asyncio.wait(self._in_flight, timeout=self._settings.stop_timeout_s)
             if unfinished:
-                self._giving_up.set()
+                self._insistence.give_up()
                 _, unfinished = await asyncio.wait(unfinished, timeout=self._settings.stop_timeout_s / 5)
             for task in unfinished:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            await asyncio.gather(self._heartbeat, return_exceptions=True)
         await self._hand_back(left)
         if self._client.is_connected:
             await self._client.flush()
@@ -167,184 +145,147 @@ class FactLoop:
         return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
     async def _take_facts(self) -> None:
+        settings = self._settings
         while True:
             await self._slots.acquire()
             try:
-                deliveries = await self._puller.take(self._settings.batch_facts, self._settings.batch_bytes)
+                deliveries = await self._puller.take(settings.batch_facts, settings.batch_bytes)
             except asyncio.CancelledError:
                 self._slots.release()
                 raise
-            together = [one for one in deliveries if one.deliveries < ALONE_FROM_DELIVERY]
-            groups = [[one] for one in deliveries if one.deliveries >= ALONE_FROM_DELIVERY]
-            if together:
-                groups.insert(0, together)
-            task = asyncio.create_task(self._process(groups))
-            self._in_flight.add(task)
+            batch = Batch(deliveries, asyncio.get_running_loop().time())
+            task = asyncio.create_task(self._process(batch))
+            self._in_flight[task] = batch
             task.add_done_callback(self._done)
             if len(deliveries) >= _YIELD_EVERY:
                 await asyncio.sleep(0)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
+        del self._in_flight[task]
         self._slots.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("batch_lost", exc_info=error)
 
-    async def _process(self, groups: Sequence[Sequence[Delivery]]) -> None:
-        for number, group in enumerate(groups):
-            try:
-                await self._finish(await self._decide(group))
-            except asyncio.CancelledError:  # the stop's time is over: hand back what was begun
-                await self._hand_back([delivery for rest in groups[number:] for delivery in rest])
-                raise
-            except Exception:  # noqa: BLE001  # a defect of ours: nothing is acknowledged, everything comes again
-                _log.exception("batch_failed", facts=len(group))
-                await self._settle([(delivery, Retry(_DEFECT_RETRY_S)) for delivery in group])
-
-    async def _decide(self, deliveries: Sequence[Delivery]) -> _Batch:
-        batch = _Batch(started=asyncio.get_running_loop().time())
-        ruleset = self._ruleset()
-        decided_at = format_moment(self._clock.now())
-        payload_bytes_max = self._client.max_payload
-        for number, delivery in enumerate(deliveries, start=1):
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-            found = read_fact(delivery, self._settings.fact_bytes_max)
-            if isinstance(found, Refused):
-                batch.dead.append((delivery, found))
-                continue
-            fact = found.fact
-            if fact.key not in batch.decisions:
-                try:
-                    decision = self._decided(ruleset, found, delivery, decided_at)
-                except Exception:  # noqa: BLE001  # a defect of ours must not cost this fact, nor its neighbours
-                    _log.exception("decide_failed", fact_type=fact.type, sequence=fact.sequence)
-                    batch.undecided.append((delivery, fact.key, None))
-                    continue
-                if not fits(decision, payload_bytes_max):
-                    message = f"the decision and its effects must each fit {payload_bytes_max} bytes"
-                    batch.undecided.append((delivery, fact.key, Refused(DeadReason.DECISION_TOO_LARGE, message)))
-                    continue
-                batch.decisions[fact.key] = decision
-            batch.deliveries.append((delivery, fact.key))
-        return batch
-
-    def _decided(self, ruleset: Ruleset, found: Accepted, delivery: Delivery, decided_at: str) -> StoredDecision:
-        decision = decide(ruleset, found.fact)
-        return stored_decision(decision, decided_at, delivery.stored_at_ns, found.traceparent)
-
-    async def _finish(self, batch: _Batch) -> None:
-        """Store, publish, acknowledge. Leaves the batch unacknowledged when asked to give up."""
+    async def _process(self, batch: Batch) -> None:
+        """Take a batch all its way. Leaves it unacknowledged when told to give up, or for a defect of ours."""
         try:
+            async with self._deciding:
+                buried = await self._decide(batch)
             await self._look_up_undecided(batch)
-            result = await self._stored(batch)
-            standing = {key: result.first.get(key, own) for key, own in batch.decisions.items()}
-            publications = [
-                publication
-                for key, decision in standing.items()
-                if key not in result.unsettled
-                for publication in decision_publications(decision)
-            ]
-            payload_bytes_max = self._client.max_payload
-            publications.extend(
-                dead_fact_publication(delivery, refused, payload_bytes_max) for delivery, refused in batch.dead
-            )
-            await self._insist("nats", batch, lambda: self._publisher.publish(publications))
+            await self._store_decided(batch)
+            publications = batch.publications(self._client.max_payload)
+            await self._insistence.call("nats", lambda: self._publisher.publish(publications))
+            settlements = batch.settlements()
+            await self._settle(settlements)
+            if buried:
+                await self._insistence.call("postgres", partial(self._trials.end, buried))
+        except asyncio.CancelledError:  # the stop's time is over
+            await self._hand_back(batch.deliveries)
+            raise
         except UnavailableError as error:
             _log.warning("batch_given_up", service=error.service, facts=len(batch.deliveries))
-            await self._hand_back(batch.all_deliveries())
-            return
-        settlements: list[tuple[Delivery, Settlement]] = [
-            (delivery, Retry(_UNSETTLED_RETRY_S) if key in result.unsettled else HANDLED)
-            for delivery, key in batch.deliveries
-        ]
-        settlements.extend((delivery, Poison(refused.reason)) for delivery, refused in batch.dead)
-        settlements.extend((delivery, Retry(delay_s)) for delivery, delay_s in batch.later)
-        await self._settle(settlements)
+            await self._hand_back(batch.deliveries)
+        except Exception:  # noqa: BLE001  # a defect of ours: nothing is acknowledged, everything comes again
+            _log.exception("batch_failed", facts=len(batch.deliveries))
+            await self._settle([(delivery, Retry(DEFECT_RETRY_S)) for delivery in batch.deliveries])
+        else:
+            self._tell(batch)
+
+    async def _decide(self, batch: Batch) -> list[FactPlace]:
+        """Decide every delivery of a batch under one ruleset; gives the places of those that kill their workers."""
+        deciding = Deciding(
+            ruleset=self._ruleset(),
+            decided_at=format_moment(self._clock.now()),
+            fact_bytes_max=self._settings.fact_bytes_max,
+            payload_bytes_max=self._client.max_payload,
+            store_facts=self._settings.store_facts,
+        )
+        suspects = [delivery for delivery in batch.deliveries if delivery.deliveries >= ALONE_FROM_DELIVERY]
+        for number, delivery in enumerate(batch.deliveries, start=1):
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            if delivery.deliveries < ALONE_FROM_DELIVERY:
+                deciding.decide(batch, delivery)
+        return await self._try_alone(deciding, batch, suspects) if suspects else []
+
+    async def _try_alone(self, deciding: Deciding, batch: Batch, suspects: Sequence[Delivery]) -> list[FactPlace]:
+        """Decide suspects one by one, each on record as long as it may kill; those that go on killing are refused."""
+        ended: list[FactPlace] = []
+        killers: list[FactPlace] = []
+        for delivery in suspects:
+            place = delivery.place
+            trials = await self._insistence.call("postgres", partial(self._trials.begin, place, tuple(ended)))
+            if trials > TRIALS_MAX:
+                _log.error("fact_kills_workers", stream=place.stream, sequence=place.sequence, trials=trials - 1)
+                deciding.give_up(batch, delivery, trials, TRIALS_MAX)
+                killers.append(place)
+                ended = []
+            else:
+                deciding.decide(batch, delivery)
+                ended = [place]
+        if ended:
+            await self._insistence.call("postgres", partial(self._trials.end, ended))
+        return killers
+
+    async def _look_up_undecided(self, batch: Batch) -> None:
+        """Find the decision that was stored before for a fact that came to none now."""
+        while batch.undecided:
+            _, key, _ = batch.undecided[-1]
+            first = batch.decisions.get(key)
+            if first is None:
+                first = await self._insistence.call("postgres", partial(self._store.find, key))
+            batch.look_up(first)
+
+    async def _store_decided(self, batch: Batch) -> None:
+        if batch.decisions:
+            await self._store_keys(batch, list(batch.decisions))
+
+    async def _store_keys(self, batch: Batch, keys: Sequence[bytes]) -> None:
+        """Store decisions; those of which the store refuses the data are parted until what it refuses stands alone."""
+        chosen = [batch.decisions[key] for key in keys]
+        try:
+            result: StoreResult = await self._insistence.call("postgres", lambda: self._store.store(chosen))
+        except DecisionsRefusedError as error:
+            if len(keys) == 1:
+                batch.refuse_stored(keys[0], error.message)
+                return
+            middle = len(keys) // 2
+            await self._store_keys(batch, keys[:middle])
+            await self._store_keys(batch, keys[middle:])
+        else:
+            batch.stand(result)
+
+    def _tell(self, batch: Batch) -> None:
         self._observer.batch_settled(
-            facts=len(standing) - len(result.unsettled),
-            matched=sum(one.matched for key, one in standing.items() if key not in result.unsettled),
-            dead=len(batch.dead),
-            repeated=len(result.first),
-            redelivered=sum(delivery.deliveries > 1 for delivery, _ in settlements),
+            facts=len(batch.decisions),
+            matched=batch.matched,
+            dead=len(batch.refused),
+            repeated=batch.repeated,
+            redelivered=sum(delivery.deliveries > 1 for delivery in batch.deliveries),
             seconds=asyncio.get_running_loop().time() - batch.started,
         )
 
-    async def _look_up_undecided(self, batch: _Batch) -> None:
-        """Take the decision that was stored before for a fact that came to none now; else bury it, or try it later."""
-        while batch.undecided:
-            delivery, key, refused = batch.undecided[-1]
-            first = batch.decisions.get(key) or await self._insist("postgres", batch, partial(self._store.find, key))
-            batch.undecided.pop()
-            if first is not None:
-                batch.decisions[key] = first
-                batch.deliveries.append((delivery, key))
-            elif refused is not None:
-                batch.dead.append((delivery, refused))
-            else:
-                batch.later.append((delivery, _DEFECT_RETRY_S))
+    def _on_wait(self, is_waiting: bool) -> None:  # noqa: FBT001  # a callback of one argument
+        if is_waiting:
+            self._waiting_since = min(self._waiting_since, asyncio.get_running_loop().time())
+            self._puller.pause()
+        else:
+            self._waiting_since = math.inf
+            self._puller.resume()
 
-    async def _stored(self, batch: _Batch) -> StoreResult:
-        if not batch.decisions:
-            return StoreResult({})
-        try:
-            return await self._insist("postgres", batch, lambda: self._store.store(list(batch.decisions.values())))
-        except DecisionsRefusedError:
-            return await self._stored_apart(batch, list(batch.decisions))
-
-    async def _stored_apart(self, batch: _Batch, keys: Sequence[bytes]) -> StoreResult:
-        """Bisect a batch that the store refuses for its data, until what it refuses stands alone and is buried."""
-        chosen = [batch.decisions[key] for key in keys]
-        try:
-            return await self._insist("postgres", batch, lambda: self._store.store(chosen))
-        except DecisionsRefusedError as error:
-            if len(keys) == 1:
-                batch.bury(keys[0], Refused(DeadReason.STORE_REFUSED, error.message))
-                return StoreResult({})
-        middle = len(keys) // 2
-        left = await self._stored_apart(batch, keys[:middle])
-        right = await self._stored_apart(batch, keys[middle:])
-        return StoreResult({**left.first, **right.first}, left.unsettled | right.unsettled)
-
-    async def _insist(self, service: str, batch: _Batch, call: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Call until the service answers, with growing pauses; meanwhile the facts stay ours, in progress.
-
-        Raises UnavailableError only when the loop is to give up.
-        """
-        try:
-            result = await call()
-        except UnavailableError as error:
-            await self._hold(service, batch, 1, error)
-            result = await self._retried(service, batch, call)
-        self._observer.dependency(service, is_up=True)
-        return result
-
-    async def _retried(self, service: str, batch: _Batch, call: Callable[[], Awaitable[_Result]]) -> _Result:
-        # Apart from the first call, because tenacity leaves reference cycles that would keep every batch for a while.
-        async def hold(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            await self._hold(service, batch, state.attempt_number + 1, error)
-
-        async def attempt() -> _Result:
-            return await call()
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(UnavailableError),
-            wait=wait_random_exponential(multiplier=0.1, max=_BACKOFF_MAX_S),
-            stop=_StopWhenAsked(self._giving_up),
-            before_sleep=hold,
-            reraise=True,
-        )
-        result: _Result = await retrying(attempt)
-        return result
-
-    async def _hold(self, service: str, batch: _Batch, attempt: int, error: BaseException | None) -> None:
-        """Say that a service is away, and to the server that the batch's facts are still being worked on."""
-        self._observer.dependency(service, is_up=False)
-        _log.warning("service_away", service=service, attempt=attempt, reason=str(error))
-        if self._client.is_connected:
-            frames = [(delivery.reply, IN_PROGRESS) for delivery in batch.all_deliveries()]
-            await send_settlements(self._client, frames)
+    async def _keep_in_progress(self) -> None:
+        """Tell the server, well within AckWait, that what is in hand is being worked on."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(self._settings.ack_wait_s / _PROGRESS_IN_ACK_WAIT)
+            if not self._client.is_connected:
+                continue
+            since = clock() - HELD_MAX_S
+            held = [one for batch in self._in_flight.values() if batch.started > since for one in batch.deliveries]
+            if self._waiting_since > since:
+                held.extend(self._puller.waiting)
+            if held:
+                await send_settlements(self._client, [(delivery.reply, IN_PROGRESS) for delivery in held])
 
     async def _hand_back(self, deliveries: Sequence[Delivery]) -> None:
         """Have deliveries come again at once, to whoever asks."""
@@ -352,6 +293,11 @@ class FactLoop:
             await self._settle([(delivery, Retry(0.0)) for delivery in deliveries])
 
     async def _settle(self, settlements: Sequence[tuple[Delivery, Settlement]]) -> None:
-        await send_settlements(
-            self._client, [(delivery.reply, settlement_frame(outcome)) for delivery, outcome in settlements]
-        )
+        written: list[tuple[str, bytes]] = []
+        last: Settlement | None = None
+        frame = b""
+        for delivery, outcome in settlements:
+            if outcome is not last:
+                last, frame = outcome, settlement_frame(outcome)
+            written.append((delivery.reply, frame))
+        await send_settlements(self._client, written)

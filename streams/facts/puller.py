@@ -3,6 +3,9 @@
 Pull requests (``$JS.API.CONSUMER.MSG.NEXT``) are kept outstanding so that the next messages are on their way while the
 last are being decided. What is requested and what waits here never exceed ``window`` messages together, each request is
 bounded in bytes, and nothing is requested while enough waits: memory is bounded whatever the backlog.
+
+The server sends a heartbeat while a request waits; where it stays away, the consumer's leader is gone and took the
+requests with it, and they are made again.
 """
 
 from __future__ import annotations
@@ -14,16 +17,16 @@ from typing import Final
 
 import msgspec
 import structlog
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
+from streams.connection import LenientClient, Listening, read_headers
 from streams.facts.intake import Delivery
 
 _SECOND_NS: Final = 1_000_000_000
 _RETRY_S: Final = 1.0
 # Statuses that end a pull request; each says how many messages of the request will not come.
 _REQUEST_OVER: Final = frozenset({"404", "408", "409"})
+_HEARTBEAT: Final = "100"
+_LONG_SILENCE_HEARTBEATS: Final = 2.5
 
 _log = structlog.get_logger(__name__)
 
@@ -36,12 +39,13 @@ class PullSettings:
     request_messages: int = 500
     request_bytes: int = 8 * 1024 * 1024
     request_expires_s: float = 5.0
+    heartbeat_s: float = 1.0  # at most half of request_expires_s
 
 
 class Puller:
     """Keeps a bounded buffer of deliveries filled from one durable consumer."""
 
-    def __init__(self, client: Client, stream: str, consumer: str, settings: PullSettings) -> None:
+    def __init__(self, client: LenientClient, stream: str, consumer: str, settings: PullSettings) -> None:
         self._client = client
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._settings = settings
@@ -50,26 +54,29 @@ class Puller:
                 "batch": settings.request_messages,
                 "max_bytes": settings.request_bytes,
                 "expires": round(settings.request_expires_s * _SECOND_NS),
+                "idle_heartbeat": round(settings.heartbeat_s * _SECOND_NS),
             }
         )
         self._inbox = client.new_inbox()
-        self._subscription: Subscription | None = None
+        self._inbox_bytes = self._inbox.encode()
+        self._listening: Listening | None = None
         self._buffer: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
         self._wanted = asyncio.Event()
         self._outstanding = 0
         self._requests = 0
         self._reconnects = 0
+        self._has_heard = False
         self._last_heard = 0.0
-        self._is_refused = False
+        self._is_refused = False  # wait before asking again
+        self._was_refused = False  # for the log: said once, until a request is served
+        self._is_paused = False
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Subscribe and begin to request."""
-        self._subscription = await self._client.subscribe(
-            f"{self._inbox}.*", cb=self._received, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+        self._listening = await self._client.listen(f"{self._inbox}.*", self._heard)
         self._last_heard = self._now()
         self._reconnects = self._client.stats["reconnects"]
         self._wanted.set()
@@ -90,33 +97,48 @@ class Puller:
         self._wanted.set()
         return taken
 
+    def pause(self) -> None:
+        """Request no more; what was requested still comes, and what waits can be taken."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Request again."""
+        self._is_paused = False
+        self._wanted.set()
+
+    @property
+    def waiting(self) -> list[Delivery]:
+        """What came and was not taken yet."""
+        return list(self._buffer)
+
     async def stop(self) -> list[Delivery]:
         """Stop requesting, wait for what the server has sent already, and return what nobody took."""
         self._stopping.set()  # a cancellation alone may be lost in nats-py, which swallows one in places
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        subscription, self._subscription = self._subscription, None
-        if subscription is not None and self._client.is_connected:
-            await subscription.drain()  # type: ignore[no-untyped-call]
+        listening, self._listening = self._listening, None
+        if listening is not None and self._client.is_connected:
+            await listening.drain()
         left = list(self._buffer)
         self._buffer.clear()
         return left
 
-    async def _received(self, message: Msg) -> None:
-        self._last_heard = self._now()
-        if message.subject.startswith(self._inbox):
-            self._on_status(message.headers or {})
+    def _heard(self, subject: bytes, reply: bytes, data: bytes, head: bytes | None) -> None:
+        self._has_heard = True
+        if subject.startswith(self._inbox_bytes):
+            self._on_status(read_headers(head) if head else {})
             return
         self._outstanding -= 1
-        self._buffer.append(Delivery.of(message))
-        self._arrived.set()
-        if self._room() >= self._settings.request_messages:
-            self._wanted.set()
+        self._buffer.append(Delivery.heard(subject, reply, data, read_headers(head) if head else None))
+        if not self._arrived.is_set():
+            self._arrived.set()
 
     def _on_status(self, headers: dict[str, str]) -> None:
         status = headers.get("Status", "")
-        was_refused = self._is_refused
+        if status == _HEARTBEAT:
+            return
+        was_refused = self._was_refused
         if status in _REQUEST_OVER:
             lost = headers.get("Nats-Pending-Messages")
             self._outstanding -= int(lost) if lost else self._settings.request_messages
@@ -125,6 +147,7 @@ class Puller:
         elif status == "503":
             self._outstanding = 0
             self._is_refused = True
+        self._was_refused = self._is_refused
         if self._is_refused and not was_refused:
             _log.warning(
                 "pull_refused", status=status, description=headers.get("Description", "").strip().split("\n")[0]
@@ -143,6 +166,7 @@ class Puller:
                 self._is_refused = False
             while (
                 not self._stopping.is_set()
+                and not self._is_paused
                 and self._client.is_connected
                 and self._room() >= self._settings.request_messages
             ):
@@ -151,16 +175,20 @@ class Puller:
                 await self._client.publish(self._next, self._request, reply=f"{self._inbox}.{self._requests}")
 
     async def _watch(self) -> None:
-        """Forget requests that a lost connection took with it, and ask again."""
-        silence_max_s = self._settings.request_expires_s + 2 * _RETRY_S
+        """Forget requests that a lost connection, or a lost leader of the consumer, took with it, and ask again."""
+        silence_max_s = self._settings.heartbeat_s * _LONG_SILENCE_HEARTBEATS
         while True:
-            await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(self._settings.heartbeat_s)
+            now = self._now()
             reconnects = self._client.stats["reconnects"]
-            silent = self._outstanding > 0 and self._now() - self._last_heard > silence_max_s
-            if reconnects != self._reconnects or (silent and self._client.is_connected):
+            if self._has_heard or self._outstanding == 0:
+                self._has_heard = False
+                self._last_heard = now
+            is_silent = now - self._last_heard > silence_max_s
+            if reconnects != self._reconnects or (is_silent and self._client.is_connected):
                 self._reconnects = reconnects
                 self._outstanding = 0
-                self._last_heard = self._now()
+                self._last_heard = now
             self._wanted.set()
 
     @staticmethod

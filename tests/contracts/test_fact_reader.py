@@ -69,7 +69,9 @@ class NatsStream:
         subscription = await self._jetstream.subscribe("facts.>", stream="FACTS", ordered_consumer=True)
         try:
             while True:
-                delivery = Delivery.of(await subscription.next_msg(timeout=5))
+                message = await subscription.next_msg(timeout=5)
+                place = (message.subject.encode(), message.reply.encode())
+                delivery = Delivery.heard(*place, message.data, message.headers)
                 if delivery.sequence == sequence:
                     return delivery
         finally:

@@ -23,11 +23,12 @@ from streams.connection import connect
 from streams.facts.intake import DeadReason
 from streams.facts.loop import FactLoop, LoopSettings
 from streams.facts.puller import Puller, PullSettings
-from streams.topology import TopologySettings, apply, topology
+from streams.topology import TopologySettings, apply, batched, topology
 from streams.wire import BatchPublisher, send
 from tests.fakes.clock import FakeClock
 from tests.fakes.decisions import FakeDecisions
 from tests.fakes.handmade import bound, outcome
+from tests.fakes.trials import FakeTrials
 from worker.adapters.postgres.decisions import PostgresDecisions
 from worker.adapters.postgres.pool import open_pool
 
@@ -156,8 +157,9 @@ async def running(
     loop = FactLoop(
         client,
         Puller(client, "FACTS", "rulestream-facts", pulls),
-        BatchPublisher(client, timeout_s=5),
+        BatchPublisher(client, batched=await batched(client, TopologySettings())),
         store,
+        FakeTrials(),
         lambda: started.ruleset,
         FakeClock(),
         observer,

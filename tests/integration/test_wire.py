@@ -1,31 +1,38 @@
-"""Publishing batches to a real JetStream: all stored and known to be, or told."""
+"""Publishing batches to a real JetStream, one by one and as fast batches: all stored and known to be, or told."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
-import nats
+import msgspec
 import pytest
-from nats.aio.client import Client
-from nats.js.api import DiscardPolicy, StreamConfig
 
 from domain.errors import UnavailableError
+from streams.connection import LenientClient, connect
 from streams.wire import BatchPublisher, Publication, header_block, send_settlements
 
 
+async def add_stream(client: LenientClient, name: str, **more: Any) -> None:
+    config = {"name": name, "subjects": [f"{name.lower()}.>"], "discard": "new", **more}
+    answer = await client.request(f"$JS.API.STREAM.CREATE.{name}", msgspec.json.encode(config))
+    assert b'"error"' not in answer.data, answer.data
+
+
 @pytest.fixture
-async def client(nats_url: str) -> AsyncIterator[Client]:
-    made = await nats.connect(nats_url)
-    await made.jetstream().add_stream(StreamConfig(name="OUT", subjects=["out.>"]))
+async def client(nats_url: str) -> AsyncIterator[LenientClient]:
+    made = await connect(nats_url, "test-wire")
+    await add_stream(made, "OUT", allow_batched=True)
     yield made
     if not made.is_closed:
         await made.close()
 
 
-@pytest.fixture
-async def publisher(client: Client) -> BatchPublisher:
-    made = BatchPublisher(client, timeout_s=5)
+@pytest.fixture(params=["one by one", "fast batches"])
+async def publisher(request: pytest.FixtureRequest, client: LenientClient) -> BatchPublisher:
+    """Give a publisher of either kind."""
+    made = BatchPublisher(client, batched={"out", "full"} if request.param == "fast batches" else ())
     await made.start()
     return made
 
@@ -37,11 +44,13 @@ def batch(first: int, count: int, payload: bytes = b'{"a":1}') -> list[Publicati
     ]
 
 
-async def stored(client: Client, stream: str = "OUT") -> int:
+async def stored(client: LenientClient, stream: str = "OUT") -> int:
     return (await client.jetstream().stream_info(stream)).state.messages
 
 
-async def test_every_message_of_a_batch_is_stored_as_it_was_given(client: Client, publisher: BatchPublisher) -> None:
+async def test_every_message_of_a_batch_is_stored_as_it_was_given(
+    client: LenientClient, publisher: BatchPublisher
+) -> None:
     await publisher.publish(batch(0, 1000))
     assert await stored(client) == 1000
     message = await client.jetstream().get_msg("OUT", 500)
@@ -49,12 +58,14 @@ async def test_every_message_of_a_batch_is_stored_as_it_was_given(client: Client
     assert message.headers == {"Nats-Msg-Id": "m499", "X": "y: z"}
 
 
-async def test_batches_may_be_in_flight_together(client: Client, publisher: BatchPublisher) -> None:
+async def test_batches_may_be_in_flight_together(client: LenientClient, publisher: BatchPublisher) -> None:
     await asyncio.gather(*(publisher.publish(batch(number * 200, 200)) for number in range(10)))
     assert await stored(client) == 2000
 
 
-async def test_a_batch_may_be_published_again_and_is_stored_once(client: Client, publisher: BatchPublisher) -> None:
+async def test_a_batch_may_be_published_again_and_is_stored_once(
+    client: LenientClient, publisher: BatchPublisher
+) -> None:
     await publisher.publish(batch(0, 100))
     await publisher.publish(batch(50, 100))
     await publisher.publish(batch(0, 150))
@@ -65,14 +76,13 @@ async def test_nothing_to_publish_is_done_at_once(publisher: BatchPublisher) -> 
     await publisher.publish([])
 
 
-async def test_empty_and_large_payloads_are_stored(client: Client, publisher: BatchPublisher) -> None:
+async def test_empty_and_large_payloads_are_stored(client: LenientClient, publisher: BatchPublisher) -> None:
     await publisher.publish([*batch(0, 1, b""), *batch(1, 1, b"x" * 900_000)])
     assert await stored(client) == 2
 
 
-async def test_a_full_stream_is_told(client: Client, publisher: BatchPublisher) -> None:
-    config = StreamConfig(name="FULL", subjects=["full.>"], max_msgs=3, discard=DiscardPolicy.NEW)
-    await client.jetstream().add_stream(config)
+async def test_a_full_stream_is_told(client: LenientClient, publisher: BatchPublisher) -> None:
+    await add_stream(client, "FULL", max_msgs=3, allow_batched=True)
     messages = [Publication("full.a", header_block({}), b"x") for _ in range(5)]
     with pytest.raises(UnavailableError, match="maximum messages") as full:
         await publisher.publish(messages)
@@ -86,7 +96,7 @@ async def test_a_subject_of_no_stream_is_told_at_once(publisher: BatchPublisher)
             await publisher.publish([*batch(0, 2), Publication("nowhere.a", header_block({}), b"x")])
 
 
-async def test_acknowledgements_that_do_not_come_are_told_with_their_number(client: Client) -> None:
+async def test_acknowledgements_that_do_not_come_are_told_with_their_number(client: LenientClient) -> None:
     async def silent(_message: object) -> None:
         """Listen, so that there is somebody, and do not answer."""
 
@@ -98,14 +108,14 @@ async def test_acknowledgements_that_do_not_come_are_told_with_their_number(clie
         await publisher.publish(messages)
 
 
-async def test_without_a_connection_it_is_told_at_once(client: Client, publisher: BatchPublisher) -> None:
+async def test_without_a_connection_it_is_told_at_once(client: LenientClient, publisher: BatchPublisher) -> None:
     await client.close()
     with pytest.raises(UnavailableError, match="not connected"):
         await publisher.publish(batch(0, 1))
 
 
 async def test_a_frame_that_would_break_the_protocol_is_refused_before_anything_is_sent(
-    client: Client, publisher: BatchPublisher
+    client: LenientClient, publisher: BatchPublisher
 ) -> None:
     bad = Publication("out.a\r\nPUB out.b 0\r\n", header_block({}), b"")
     with pytest.raises(ValueError, match="subject"):
@@ -114,7 +124,7 @@ async def test_a_frame_that_would_break_the_protocol_is_refused_before_anything_
     assert await stored(client) == 1
 
 
-async def test_many_deliveries_are_settled_at_once(client: Client, publisher: BatchPublisher) -> None:
+async def test_many_deliveries_are_settled_at_once(client: LenientClient, publisher: BatchPublisher) -> None:
     await publisher.publish(batch(0, 50))
     jetstream = client.jetstream()
     pull = await jetstream.pull_subscribe("out.>", durable="d")
@@ -124,3 +134,77 @@ async def test_many_deliveries_are_settled_at_once(client: Client, publisher: Ba
     async with asyncio.timeout(5):
         while (await pull.consumer_info()).num_ack_pending != 10:  # noqa: ASYNC110  # the server tells nobody
             await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def fast(client: LenientClient) -> BatchPublisher:
+    made = BatchPublisher(client, batched={"out", "old", "nowhere", "silent"})
+    await made.start()
+    return made
+
+
+async def test_a_fast_batch_is_acknowledged_by_few_messages(client: LenientClient, fast: BatchPublisher) -> None:
+    before = client.stats["in_msgs"]
+    await fast.publish(batch(0, 1000))
+    assert await stored(client) == 1000
+    assert client.stats["in_msgs"] - before < 10
+
+
+async def test_a_stream_that_allows_no_fast_batches_is_told_once_and_then_served_one_by_one(
+    client: LenientClient, fast: BatchPublisher
+) -> None:
+    await add_stream(client, "OLD")
+    messages = [Publication("old.a", header_block({"Nats-Msg-Id": f"m{number}"}), b"x") for number in range(10)]
+    with pytest.raises(UnavailableError, match="batch publish is disabled"):
+        await fast.publish(messages)
+    for _ in range(2):
+        await fast.publish(messages)
+    assert await stored(client, "OLD") == 10
+
+
+async def test_messages_for_several_streams_go_each_their_way(client: LenientClient, fast: BatchPublisher) -> None:
+    await add_stream(client, "PLAIN")
+    plain = [Publication("plain.a", header_block({}), b"x") for _ in range(7)]
+    single = Publication("plain.b", header_block({}), b"x")
+    await fast.publish([*plain, *batch(0, 50), single])
+    assert (await stored(client), await stored(client, "PLAIN")) == (50, 8)
+
+
+async def test_a_refused_message_in_a_fast_batch_is_told_and_the_next_attempt_stores_the_rest(
+    client: LenientClient, fast: BatchPublisher
+) -> None:
+    await client.jetstream().delete_stream("OUT")
+    await add_stream(client, "OUT", allow_batched=True, max_msgs=5)
+    with pytest.raises(UnavailableError, match="maximum messages"):
+        await fast.publish(batch(0, 8))
+    assert await stored(client) == 5
+    await client.jetstream().purge_stream("OUT")
+    for _ in range(2):
+        await fast.publish(batch(3, 5))
+    # Those that the first attempt stored are known by their ids still.
+    assert await stored(client) == 3
+
+
+async def test_a_fast_batch_for_no_stream_is_told_at_once(fast: BatchPublisher) -> None:
+    async with asyncio.timeout(3):
+        with pytest.raises(UnavailableError, match="no stream"):
+            await fast.publish([Publication("nowhere.a", header_block({}), b"x")] * 5)
+
+
+async def test_a_fast_batch_whose_end_is_not_acknowledged_is_told_and_sent_one_by_one_next(
+    client: LenientClient,
+) -> None:
+    heard: list[str] = []
+
+    async def silent(message: Any) -> None:
+        """Listen, so that there is somebody, and do not answer."""
+        heard.append(message.reply)
+
+    await client.subscribe("silent.>", cb=silent)
+    fast = BatchPublisher(client, timeout_s=0.2, batched={"silent"})
+    await fast.start()
+    for kind in ("fast", "one by one"):
+        heard.clear()
+        with pytest.raises(UnavailableError, match="5 of 5 messages were not acknowledged"):
+            await fast.publish([Publication("silent.a", header_block({}), b"x")] * 5)
+        assert all(reply.endswith(".$FI") for reply in heard) is (kind == "fast")

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from nats.aio.client import Client
 
 from domain.errors import RulestreamError
-from streams.connection import connect
+from streams.connection import LenientClient, connect
 from worker.demo.run import health_port, launch_worker
 from worker.embedded import EmbeddedStack
 from worker.embedded.process import ServerProcess
@@ -24,7 +23,7 @@ class BenchError(RulestreamError):
 class At:
     """A connection to the worker's NATS, the address of its probes, its process and its servers."""
 
-    connection: Client
+    connection: LenientClient
     health: str
     worker: ServerProcess
     stack: EmbeddedStack

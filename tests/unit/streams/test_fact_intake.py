@@ -7,7 +7,6 @@ import json
 from typing import Any, ClassVar
 
 import pytest
-from nats.aio.msg import Msg
 
 from domain.identifiers import fact_key
 from domain.ports import FactPlace
@@ -407,8 +406,8 @@ def test_only_a_well_formed_traceparent_goes_on(sent: str, kept: str | None) -> 
     ids=["plain", "with a domain", "with a token at the end"],
 )
 def test_a_delivery_is_read_from_its_acknowledgement_subject(reply: str) -> None:
-    message = Msg(_client=None, subject="facts.a", reply=reply, data=b"{}", headers={"x": "y"})  # type: ignore[arg-type]
-    assert Delivery.of(message) == Delivery("facts.a", reply, b"{}", {"x": "y"}, "FACTS", 42, STORED_AT_NS, 3)
+    heard = Delivery.heard(b"facts.a", reply.encode(), b"{}", {"x": "y"})
+    assert heard == Delivery("facts.a", reply, b"{}", {"x": "y"}, "FACTS", 42, STORED_AT_NS, 3)
 
 
 PINNED_KEY = "100d03a5476077320326db1576458b7a"

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from nats.aio.msg import Msg
 
+from streams.connection import Listener
 from streams.facts import puller as module
 from streams.facts.puller import Puller, PullSettings
 
 SETTINGS = PullSettings(window=30, request_messages=10, request_bytes=1000, request_expires_s=5.0)
 
 
-class FakeSubscription:
+class FakeListening:
     """A subscription whose drain delivers what the server had sent already."""
 
     def __init__(self, client: FakeClient) -> None:
@@ -36,18 +37,15 @@ class FakeClient:
         self.requests: list[tuple[str, dict[str, Any], str]] = []
         self.requested = asyncio.Event()
         self.on_their_way: list[int] = []
-        self._callback: Callable[[Msg], Awaitable[None]] | None = None
+        self._listener: Listener | None = None
         self._subject = ""
 
     def new_inbox(self) -> str:
         return "_INBOX.abc"
 
-    async def subscribe(
-        self, subject: str, *, cb: Callable[[Msg], Awaitable[None]], pending_msgs_limit: int, pending_bytes_limit: int
-    ) -> FakeSubscription:
-        assert (pending_msgs_limit, pending_bytes_limit) == (0, 0)  # bounded by what was asked for, never dropped
-        self._subject, self._callback = subject, cb
-        return FakeSubscription(self)
+    async def listen(self, subject: str, listener: Listener) -> FakeListening:
+        self._subject, self._listener = subject, listener
+        return FakeListening(self)
 
     async def publish(self, subject: str, payload: bytes, reply: str) -> None:
         assert reply.startswith(self._subject.removesuffix("*"))
@@ -55,15 +53,15 @@ class FakeClient:
         self.requested.set()
 
     async def deliver(self, number: int, data: bytes = b"{}") -> None:
-        await self._give(Msg(self, "facts.a", f"$JS.ACK.FACTS.c.1.{number}.{number}.7.0", data, None))  # type: ignore[arg-type]
+        self._give(b"facts.a", b"$JS.ACK.FACTS.c.1.%d.%d.7.0" % (number, number), data, None)
 
     async def answer(self, status: str, **headers: str) -> None:
-        named = {"Status": status, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        await self._give(Msg(self, "_INBOX.abc.1", "", b"", named))  # type: ignore[arg-type]
+        lines = [f"NATS/1.0 {status}", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+        self._give(b"_INBOX.abc.1", b"", b"", "".join(f"{line}\r\n" for line in [*lines, ""]).encode())
 
-    async def _give(self, message: Msg) -> None:
-        assert self._callback is not None
-        await self._callback(message)
+    def _give(self, subject: bytes, reply: bytes, data: bytes, head: bytes | None) -> None:
+        assert self._listener is not None
+        self._listener(subject, reply, data, head)
 
     async def settled(self) -> None:
         """Let every task that can run, run."""
@@ -87,7 +85,10 @@ async def puller(client: FakeClient) -> AsyncIterator[Puller]:
 
 async def test_the_whole_window_is_asked_for_in_bounded_requests(client: FakeClient, puller: Puller) -> None:
     assert [(subject, body) for subject, body, _ in client.requests] == [
-        ("$JS.API.CONSUMER.MSG.NEXT.FACTS.c", {"batch": 10, "max_bytes": 1000, "expires": 5_000_000_000})
+        (
+            "$JS.API.CONSUMER.MSG.NEXT.FACTS.c",
+            {"batch": 10, "max_bytes": 1000, "expires": 5_000_000_000, "idle_heartbeat": 1_000_000_000},
+        )
     ] * 3
     assert len({reply for _, _, reply in client.requests}) == 3
 
@@ -190,11 +191,9 @@ async def test_nothing_is_asked_while_there_is_no_connection(client: FakeClient,
     assert len(client.requests) == 3
 
 
-async def test_requests_that_a_lost_connection_took_with_it_are_made_again(
-    client: FakeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_RETRY_S", 0.01)
-    puller = Puller(client, "FACTS", "c", SETTINGS)  # type: ignore[arg-type]
+async def test_requests_that_a_lost_connection_took_with_it_are_made_again(client: FakeClient) -> None:
+    settings = replace(SETTINGS, heartbeat_s=0.01)
+    puller = Puller(client, "FACTS", "c", settings)  # type: ignore[arg-type]
     await puller.start()
     await client.settled()
     client.requested.clear()
@@ -206,9 +205,8 @@ async def test_requests_that_a_lost_connection_took_with_it_are_made_again(
     await puller.stop()
 
 
-async def test_requests_that_nobody_answers_are_made_again(client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_RETRY_S", 0.01)
-    settings = PullSettings(window=30, request_messages=10, request_expires_s=0.01)
+async def test_requests_whose_heartbeat_stays_away_are_made_again(client: FakeClient) -> None:
+    settings = replace(SETTINGS, heartbeat_s=0.01)
     puller = Puller(client, "FACTS", "c", settings)  # type: ignore[arg-type]
     await puller.start()
     await client.settled()
@@ -217,6 +215,16 @@ async def test_requests_that_nobody_answers_are_made_again(client: FakeClient, m
         await client.requested.wait()
     assert len(client.requests) > 3
     await puller.stop()
+
+
+async def test_a_puller_that_is_paused_asks_for_no_more_until_it_is_told_to(client: FakeClient, puller: Puller) -> None:
+    puller.pause()
+    await client.answer("408", Nats_Pending_Messages="10")
+    await client.settled()
+    assert len(client.requests) == 3
+    puller.resume()
+    await client.settled()
+    assert len(client.requests) == 4
 
 
 class TestTake:

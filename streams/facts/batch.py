@@ -1,0 +1,136 @@
+"""A batch of deliveries, and where each is on a fact's way.
+
+    TAKEN ──read and decide──▶ DECIDED ──store──▶ STANDING ──publish──▶ PUBLISHED ──▶ acknowledged
+      │                           │                  ▲  └─▶ UNSEEN ────────────────▶ comes again after a second
+      │                           └─the store refuses the data─┐
+      ├──no fact, or can never be decided──▶ REFUSED ◀─────────┘──publish its dead letter──▶ terminated
+      │                                         ▲    │
+      └──no decision came of it──▶ UNDECIDED ──look up──▶ STANDING, or POSTPONED ──▶ comes again
+
+A decision *stands* when it is the first that was stored for its fact's key, be it this batch's or an earlier one's:
+only what stands is published, from its stored bytes. UNSEEN are facts whose first decision another worker is storing at
+this moment. UNDECIDED are facts that came to no decision now, and may have come to one before; then that one stands.
+Acknowledging, terminating and asking for another delivery come last of all, when everything that they depend on is
+durable. Wherever a worker dies on this way, the next delivery ends in the same decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from domain.ports import StoredDecision, StoreResult
+from streams.facts.intake import DeadReason, Delivery, Refused
+from streams.facts.outgoing import dead_fact_publication, decision_publications
+from streams.settling import HANDLED, Poison, Retry, Settlement
+from streams.wire import Publication
+
+DEFECT_RETRY_S: Final = 30.0
+UNSEEN_RETRY_S: Final = 1.0
+
+
+class Batch:
+    """Deliveries that go together. Its methods are the transitions of the module's picture; nothing else changes it.
+
+    ``decisions`` are by key; several deliveries may be of one key, and the first of them decided it.
+    """
+
+    __slots__ = (
+        "_decided",
+        "_postponed",
+        "_refused",
+        "_unseen",
+        "decisions",
+        "deliveries",
+        "repeated",
+        "started",
+        "undecided",
+    )
+
+    def __init__(self, deliveries: Sequence[Delivery], started: float) -> None:
+        self.deliveries: Final = deliveries
+        self.started: Final = started
+        self.decisions: dict[bytes, StoredDecision] = {}
+        self.undecided: list[tuple[Delivery, bytes, Refused | None]] = []
+        self.repeated = 0
+        self._decided: list[tuple[Delivery, bytes]] = []
+        self._refused: list[tuple[Delivery, Refused]] = []
+        self._postponed: list[Delivery] = []
+        self._unseen: frozenset[bytes] = frozenset()
+
+    def join(self, delivery: Delivery, key: bytes) -> bool:
+        """TAKEN to DECIDED where the batch holds a decision for the key already; says whether it does."""
+        if key in self.decisions:
+            self._decided.append((delivery, key))
+            return True
+        return False
+
+    def decide(self, delivery: Delivery, decision: StoredDecision) -> None:
+        """TAKEN to DECIDED."""
+        self.decisions[decision.key] = decision
+        self._decided.append((delivery, decision.key))
+
+    def refuse(self, delivery: Delivery, refused: Refused) -> None:
+        """TAKEN to REFUSED."""
+        self._refused.append((delivery, refused))
+
+    def leave_undecided(self, delivery: Delivery, key: bytes, refused: Refused | None) -> None:
+        """TAKEN to UNDECIDED, with the reason to refuse it should none have come before (None: a defect of ours)."""
+        self.undecided.append((delivery, key, refused))
+
+    def look_up(self, first: StoredDecision | None) -> None:
+        """Take the last UNDECIDED to where it belongs, given what is stored for its key."""
+        delivery, key, refused = self.undecided.pop()
+        if first is not None:
+            self.decisions[key] = first
+            self._decided.append((delivery, key))
+        elif refused is not None:
+            self._refused.append((delivery, refused))
+        else:
+            self._postponed.append(delivery)
+
+    def refuse_stored(self, key: bytes, message: str) -> None:
+        """DECIDED to REFUSED for every delivery of a key: the store refuses the decision for its data."""
+        del self.decisions[key]
+        refused = Refused(DeadReason.STORE_REFUSED, message)
+        self._refused.extend((delivery, refused) for delivery, of in self._decided if of == key)
+        self._decided = [(delivery, of) for delivery, of in self._decided if of != key]
+
+    def stand(self, result: StoreResult) -> None:
+        """DECIDED to STANDING, or to UNSEEN; where an earlier decision was first, it takes this batch's place."""
+        self.decisions.update(result.first)
+        self.repeated += len(result.first)
+        if result.unsettled:
+            self._unseen |= result.unsettled
+            for key in result.unsettled:
+                del self.decisions[key]
+
+    def publications(self, payload_bytes_max: int) -> list[Publication]:
+        """Return what is to be published of what stands and what is refused."""
+        found = [publication for decision in self.decisions.values() for publication in decision_publications(decision)]
+        found.extend(dead_fact_publication(delivery, refused, payload_bytes_max) for delivery, refused in self._refused)
+        return found
+
+    def settlements(self) -> list[tuple[Delivery, Settlement]]:
+        """Return what becomes of every delivery, once all is published."""
+        unseen = self._unseen
+        if unseen:
+            again = Retry(UNSEEN_RETRY_S)
+            found: list[tuple[Delivery, Settlement]] = [
+                (delivery, again if key in unseen else HANDLED) for delivery, key in self._decided
+            ]
+        else:
+            found = [(delivery, HANDLED) for delivery, _ in self._decided]
+        found.extend((delivery, Poison(refused.reason)) for delivery, refused in self._refused)
+        found.extend((delivery, Retry(DEFECT_RETRY_S)) for delivery in self._postponed)
+        return found
+
+    @property
+    def refused(self) -> Sequence[tuple[Delivery, Refused]]:
+        """What becomes dead letters, and why."""
+        return self._refused
+
+    @property
+    def matched(self) -> int:
+        """How many of the decisions matched."""
+        return sum(decision.matched for decision in self.decisions.values())

@@ -1,0 +1,69 @@
+"""One delivery to its decision, or to the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from domain.decisions.engine import decide
+from domain.decisions.ruleset import Ruleset
+from streams.facts.batch import Batch
+from streams.facts.intake import DeadReason, Delivery, Refused, read_fact
+from streams.facts.kept import keep_fact
+from streams.facts.outgoing import fits
+from streams.messages.decisions import stored_decision
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What a batch is decided under: one ruleset and one moment for all of it; bounds in bytes."""
+
+    ruleset: Ruleset
+    decided_at: str
+    fact_bytes_max: int
+    payload_bytes_max: int
+    store_facts: bool
+
+    def decide(self, batch: Batch, delivery: Delivery) -> None:
+        """Take a delivery out of TAKEN."""
+        found = read_fact(delivery, self.fact_bytes_max)
+        if isinstance(found, Refused):
+            batch.refuse(delivery, found)
+            return
+        fact = found.fact
+        if batch.join(delivery, fact.key):
+            return
+        try:
+            kept = keep_fact(delivery) if self.store_facts else None
+            decision = stored_decision(
+                decide(self.ruleset, fact), self.decided_at, delivery.stored_at_ns, found.traceparent, kept
+            )
+        except Exception:  # noqa: BLE001  # a defect of ours must not cost this fact, nor its neighbours
+            _log.exception("decide_failed", fact_type=fact.type, sequence=fact.sequence)
+            batch.leave_undecided(delivery, fact.key, None)
+            return
+        if fits(decision, self.payload_bytes_max):
+            batch.decide(delivery, decision)
+        else:
+            message = f"the decision and its effects must each fit {self.payload_bytes_max} bytes"
+            batch.leave_undecided(delivery, fact.key, Refused(DeadReason.DECISION_TOO_LARGE, message))
+
+    def give_up(self, batch: Batch, delivery: Delivery, trials: int, trials_max: int) -> None:
+        """Refuse a fact whose every trial ended with its worker's death, unless a decision of it is stored.
+
+        Its key is read at the first time only: should reading it be what kills, the next time it is refused unread.
+        """
+        refused = Refused(DeadReason.KILLED_WORKER, f"{trials_max} workers died while they decided this fact alone")
+        if trials == trials_max + 1:
+            found = read_fact(delivery, self.fact_bytes_max)
+            if not isinstance(found, Refused):
+                batch.leave_undecided(delivery, found.fact.key, refused)
+                return
+        batch.refuse(delivery, refused)
+
+
+DecidingNow = Callable[[], Deciding]
