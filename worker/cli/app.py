@@ -19,6 +19,7 @@ from worker.cli import (
     fact,
     lint,
     migrate,
+    redecide,
     rule,
     ruleset,
     simulate,
@@ -50,6 +51,7 @@ app.command("apply")(apply.apply)
 app.command("export")(export.export)
 app.add_typer(fact.app, name="fact")
 app.add_typer(decision.app, name="decision")
+app.command("redecide")(redecide.redecide)
 app.command("simulate")(simulate.simulate)
 app.command("eval")(evaluate.evaluate)
 app.command("lint")(lint.lint)

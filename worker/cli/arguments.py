@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from domain.errors import InvalidRequestError
-from domain.identifiers import Actor, is_dotted_name, is_dotted_pattern
+from domain.errors import InvalidRequestError, ValidationError
+from domain.identifiers import Actor, is_dotted_name, is_dotted_pattern, parse_decision_id
 
 
 def checked_actor(name: str) -> str:
@@ -36,3 +36,23 @@ def checked_pattern(pattern: str) -> str:
         checked_type(pattern.replace("*", "x").replace(">", "x"))
         raise typer.BadParameter("* and > stand for whole tokens")
     return pattern
+
+
+def checked_decision_id(text: str) -> bytes:
+    """Read a decision's id as the fact's key; refuse what cannot be one."""
+    try:
+        return parse_decision_id(text)
+    except ValidationError:
+        raise typer.BadParameter(f"'{text}' is not 32 hexadecimal digits", param_hint="DECISION_ID") from None
+
+
+def checked_time(text: str | None, option: str) -> int | None:
+    """Read a time (RFC 3339 with an offset) as nanoseconds since 1970; none is none."""
+    from domain.language import parse_timestamp
+
+    if text is None:
+        return None
+    try:
+        return parse_timestamp(text).ns
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
