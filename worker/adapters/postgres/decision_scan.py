@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 import asyncpg
-import msgspec
 
 from domain.errors import RulestreamError
 from domain.ports import BrokenRecord, DecisionRange, StoredDecision
@@ -81,8 +80,6 @@ def _record(row: asyncpg.Record) -> StoredDecision | BrokenRecord:
         return _decision(row, row["fact"])
     except RulestreamError as error:
         return BrokenRecord(row["key"], error.message)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return BrokenRecord(row["key"], "the stored effects cannot be read")
 
 
 def _bigint(value: int) -> int:

@@ -140,6 +140,7 @@ def _decision(row: asyncpg.Record, fact: bytes | None = None) -> StoredDecision:
     try:
         said = _BODY_DECODER.decode(row["body"])
         time_ns = parse_timestamp(said.fact_time).ns
+        effects = () if row["effects"] is None else _DECODER.decode(row["effects"])
     except ValueError as error:  # msgspec's errors are such too
         raise UnreadableDecisionError("a stored decision cannot be read", decisionId=row["key"].hex()) from error
     return StoredDecision(
@@ -152,7 +153,7 @@ def _decision(row: asyncpg.Record, fact: bytes | None = None) -> StoredDecision:
         matched=row["matched"],
         revision=said.ruleset.revision,
         body=row["body"],
-        effects=() if row["effects"] is None else _DECODER.decode(row["effects"]),
+        effects=effects,
         traceparent=row["traceparent"],
         fact=fact,
     )
