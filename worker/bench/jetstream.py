@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -65,13 +66,19 @@ class Consumer:
                 raise BenchError(f"nobody asks for messages of {self.stream}/{self.name}:\n{self.taker.log_tail()}")
             await asyncio.sleep(_POLL_S)
 
-    async def until_done(self) -> None:
-        """Wait until every message is acknowledged; raises BenchError when a minute brings nothing nearer to that."""
+    async def until_done(
+        self, poll_s: float = _POLL_S, watch: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> None:
+        """Wait until every message is acknowledged, telling ``watch`` each time what the server knows.
+
+        Raises BenchError when a minute brings nothing nearer to that.
+        """
         left, heard = -1, time.monotonic()
         while left:
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(poll_s)
             self._require_life()
             info = await self.info()
+            watch(info)
             now_left = info["num_pending"] + info["num_ack_pending"]
             if now_left != left:
                 left, heard = now_left, time.monotonic()

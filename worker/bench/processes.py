@@ -35,6 +35,11 @@ def resident_mb(pid: int, *, peak: bool = False) -> float:
     return next((int(line.split()[1]) * 1_024 / 1e6 for line in lines if line.startswith(name)), 0.0)
 
 
+def children_peak_mb(pid: int) -> float:
+    """Return the most that each process below one held so far, together, in millions of bytes."""
+    return sum(resident_mb(one, peak=True) for one in _tree(pid)[1:])
+
+
 def _tree(pid: int) -> list[int]:
     """Return a process and all below it."""
     found = [pid]

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-
 from domain.errors import RulestreamError
 from streams.connection import LenientClient, connect
 from worker.demo.run import health_port, launch_worker

@@ -86,7 +86,7 @@ class Facts:
     def __init__(self, run: str) -> None:
         self._run = run
         self._number = 0
-        self._payloads = {wanted: [_payload(n, review=wanted) for n in range(_DISTINCT)] for wanted in (False, True)}
+        self._payloads = {wanted: payloads(review=wanted) for wanted in (False, True)}
 
     def take(self, count: int, *, effects: bool) -> list[Publication]:
         """Make messages of new facts; with ``effects`` the first of every five has one."""
@@ -135,5 +135,6 @@ def order(number: int, *, review: bool = False) -> dict[str, Any]:
     }
 
 
-def _payload(number: int, *, review: bool) -> bytes:
-    return msgspec.json.encode(order(number, review=review))
+def payloads(*, review: bool) -> list[bytes]:
+    """Give the distinct orders as JSON."""
+    return [msgspec.json.encode(order(number, review=review)) for number in range(_DISTINCT)]

@@ -1,10 +1,10 @@
-"""``rulestream bench``: conditions beside other engines, what compiling rules costs, and a whole worker at work."""
+"""``rulestream bench``: conditions beside other engines, what compiling rules costs, and whole workers at work."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, TypeVar
 
 import typer
 
@@ -14,14 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from worker.bench.commands import CommandsReport
-    from worker.bench.compilation import CompilationReport
-    from worker.bench.evaluation import EvaluationReport
-    from worker.bench.listing import ListingReport
-    from worker.bench.pipeline import PipelineReport
-
 app = typer.Typer(
-    help="Measure how fast rules are decided and compiled, and commands and queries answered, here and now.",
+    help="Measure how fast rules are decided and compiled, and how whole workers do their work, here and now.",
     no_args_is_help=True,
 )
 
@@ -29,6 +23,16 @@ SECONDS_MAX: Final = 60
 PROFILE_FORMATS: Final = (".svg", ".json", ".txt")  # as worker.bench.profiling
 
 _Report = TypeVar("_Report")
+
+
+class _WithFloors(Protocol):
+    """Any report of these commands."""
+
+    @property
+    def floors_hold(self) -> bool: ...
+
+
+RulesOption = Annotated[int, typer.Option("--rules", min=1, max=10_000, help="So many active rules.")]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print only the last line, as JSON.")]
 CheckOption = Annotated[bool, typer.Option("--check", help="End with exit code 1 when a floor does not hold.")]
@@ -152,7 +156,7 @@ def pipeline(
     pairs: Annotated[
         int, typer.Option("--pairs", min=1, max=100, help="So many pairs of rounds, without effects and with.")
     ] = 7,
-    rules: Annotated[int, typer.Option("--rules", min=1, max=10_000, help="So many active rules.")] = 100,
+    rules: RulesOption = 100,
     profile: Annotated[
         Path | None,
         typer.Option(
@@ -178,6 +182,73 @@ def pipeline(
     _end(report, check=check)
 
 
+@app.command("latency")
+def latency(
+    json: JsonOption = False,
+    check: CheckOption = False,
+    seconds: Annotated[
+        float, typer.Option("--seconds", callback=_checked_seconds, help="So long at 1,000 facts a second.")
+    ] = 30.0,
+    rules: RulesOption = 100,
+) -> None:
+    """Measure how soon facts are decided, at 1,000 and at 50 a second, on servers of its own.
+
+    The time is from when a fact was due to be published until its decision reaches a subscriber.
+    """
+    from worker.bench.latency import facts_count, measure
+
+    with progress("facts", facts_count(seconds)) as update:
+        report = _run(measure(seconds, rules, update), as_json=json)
+    if not json:
+        from worker.cli.bench_tables import latency_tables
+
+        _print(*latency_tables(report), holds=report.floors_hold)
+    _end(report, check=check)
+
+
+@app.command("backlog")
+def backlog(
+    json: JsonOption = False,
+    check: CheckOption = False,
+    facts: Annotated[int, typer.Option("--facts", min=1, max=100_000_000, help="So many facts wait.")] = 1_000_000,
+    rules: RulesOption = 100,
+) -> None:
+    """Measure what memory a worker holds while it works off a backlog, on servers of its own.
+
+    A million facts take some minutes, and up to 8 GB of the folder for temporary files (TMPDIR) until the end.
+    """
+    from worker.bench.backlog import measure
+
+    with progress("published, decided", 2 * facts) as update:
+        report = _run(measure(facts, rules, update), as_json=json)
+    if not json:
+        from worker.cli.bench_tables import backlog_tables
+
+        _print(*backlog_tables(report), holds=report.floors_hold)
+    _end(report, check=check)
+
+
+@app.command("start")
+def start(
+    json: JsonOption = False,
+    check: CheckOption = False,
+    rules: RulesOption = 1_000,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, max=100, help="So many starts with a cache, and without.")
+    ] = 5,
+) -> None:
+    """Measure how soon a worker is ready after its start, with compiled rules in the cache and with an empty one."""
+    from worker.bench.starting import measure, starts_count
+
+    with progress("starts", starts_count(rounds)) as update:
+        report = _run(measure(rules, rounds, update), as_json=json)
+    if not json:
+        from worker.cli.bench_tables import start_tables
+
+        _print(*start_tables(report), holds=report.floors_hold)
+    _end(report, check=check)
+
+
 def _run(work: Coroutine[Any, Any, _Report], *, as_json: bool) -> _Report:
     """Run a benchmark of a whole worker; what does not start or fails ends the command with 1."""
     import uvloop
@@ -197,9 +268,7 @@ def _print(*shown: Table | Text, holds: bool) -> None:
     console.print("[green]all floors hold[/]" if holds else "[red]a floor does not hold[/]")
 
 
-def _end(
-    report: EvaluationReport | CompilationReport | CommandsReport | ListingReport | PipelineReport, *, check: bool
-) -> None:
+def _end(report: _WithFloors, *, check: bool) -> None:
     print_json(report)
     if check and not report.floors_hold:
         raise typer.Exit(EXIT_FAILED)

@@ -8,10 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from worker.bench.backlog import BacklogReport
     from worker.bench.compilation import CompilationReport
     from worker.bench.evaluation import EvaluationReport
+    from worker.bench.latency import LatencyReport
     from worker.bench.listing import ListingReport
     from worker.bench.pipeline import PipelineReport
+    from worker.bench.starting import StartReport
 
 
 def evaluation_tables(report: EvaluationReport) -> list[Table | Text]:
@@ -109,6 +112,48 @@ def pipeline_tables(report: PipelineReport) -> list[Table | Text]:
         Text(f"worker to copy loop, median: {ratios}; at least {report.ratio_min:g}"),
         Text(f"the worker's processor time: {share}; at most {report.cpu_share_max:g}"),
     ]
+
+
+def latency_tables(report: LatencyReport) -> list[Table | Text]:
+    """Show the milliseconds at both rates against their floors."""
+    table = Table(title=f"milliseconds from a fact's due time to its decision, {report.rules:,} rules")
+    for name in ("facts a second", "facts", "50 %", "less than", "99 %", "less than", "all", "holds"):
+        table.add_column(name, justify="right")
+    for found in (report.busy, report.quiet):
+        table.add_row(
+            f"{found.rate:,}",
+            f"{found.facts:,}",
+            f"{found.p50_ms:.1f}",
+            "-" if found.p50_ms_max is None else f"{found.p50_ms_max:g}",
+            f"{found.p99_ms:.1f}",
+            f"{found.p99_ms_max:g}",
+            f"{found.max_ms:.1f}",
+            _mark(holds=found.holds),
+        )
+    return [table]
+
+
+def backlog_tables(report: BacklogReport) -> list[Table | Text]:
+    """Say how fast the backlog was worked off, what memory that took, and what the files hold."""
+    sizes = f"{report.before_mb:.0f} MB before, {report.median_mb:.0f} (median) while it worked"
+    peaks = f"{report.worker_peak_mb:.0f} MB, its compiler's {report.compiler_peak_mb:.0f}"
+    return [
+        Text(f"{report.facts:,} facts decided in {report.seconds:.0f} s, {report.facts_per_second:,.0f} a second"),
+        Text(f"the worker's process held {sizes}"),
+        Text(f"at most {peaks}: {report.peak_mb:.0f} together, less than {report.mb_max:g}"),
+        Text(f"the servers' files hold {report.disk_mb:,.0f} MB"),
+    ]
+
+
+def start_tables(report: StartReport) -> list[Table | Text]:
+    """Show the seconds to ready, with the cache and without."""
+    table = Table(title="seconds from a worker's start until it is ready")
+    for name in ("cache", "median", "each", "holds"):
+        table.add_column(name)
+    for name, median, each in (("full", report.warm_seconds, report.warm), ("empty", report.cold_seconds, report.cold)):
+        told = " ".join(f"{one:.2f}" for one in each)
+        table.add_row(name, f"{median:.2f}", told, _mark(holds=median < report.seconds_max))
+    return [table, Text(f"with {report.rules:,} active rules; less than {report.seconds_max:g}")]
 
 
 def _mark(*, holds: bool) -> str:
