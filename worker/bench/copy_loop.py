@@ -14,7 +14,6 @@ import sys
 from typing import Final
 
 import nats
-import nats.errors
 import uvloop
 
 from streams.headers import MESSAGE_ID
@@ -33,7 +32,7 @@ async def copy(url: str, stream: str, consumer: str, prefix: str) -> None:
         while True:
             try:
                 messages = await subscription.fetch(BATCH, timeout=_FETCH_S)
-            except nats.errors.TimeoutError:
+            except TimeoutError:  # nothing came: nats-py raises its own kind, or this one
                 continue
             stored = [
                 await context.publish_async(
