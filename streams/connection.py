@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
@@ -150,7 +151,7 @@ async def connect(
                 connect_timeout=max(1, round(timeout_s)),
                 allow_reconnect=is_patient,
                 max_reconnect_attempts=-1 if is_patient else 1,
-                reconnect_time_wait=1,
+                reconnect_time_wait=reconnect_wait_s(),  # type: ignore[arg-type]  # nats-py sleeps for it
                 ping_interval=PING_INTERVAL_S,
                 max_outstanding_pings=PINGS_UNANSWERED_MAX,
                 flush_timeout=FLUSH_TIMEOUT_S,
@@ -163,6 +164,11 @@ async def connect(
         raise UnavailableError("nats", f"NATS does not answer at {address_of(url)}: {reason}") from error
     errors.has_stood = True
     return client
+
+
+def reconnect_wait_s() -> float:
+    """Draw a connection's pause before it tries a server again, so that not all workers come back in one moment."""
+    return random.uniform(0.5, 1.5)  # noqa: S311  # spreads load, keeps no secret
 
 
 async def ping(client: Client, timeout_s: float) -> None:

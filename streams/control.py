@@ -7,6 +7,7 @@ done here, in one place, by the outcome (``streams.settling``).
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
@@ -26,7 +27,14 @@ from domain.errors import InvalidRequestError, UnavailableError
 from domain.identifiers import Actor, CommandId, RuleId
 from domain.rules.events import EventName
 from streams import headers, subjects
-from streams.connection import PING_INTERVAL_S, PINGS_UNANSWERED_MAX, LenientClient
+from streams.connection import (
+    FLUSH_TIMEOUT_S,
+    PING_INTERVAL_S,
+    PINGS_UNANSWERED_MAX,
+    LenientClient,
+    ping,
+    reconnect_wait_s,
+)
 from streams.facts.intake import DeadReason
 from streams.settling import HANDLED, Poison, Retry, Settlement, settle
 
@@ -124,9 +132,10 @@ class ControlPlane:
             logger=None,
             name="rulestream-control",
             max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
+            reconnect_time_wait=reconnect_wait_s(),
             ping_interval=PING_INTERVAL_S,
             max_outstanding_pings=PINGS_UNANSWERED_MAX,
+            flush_timeout=FLUSH_TIMEOUT_S,
             graceful_timeout=10.0,
         )
         self._subscribe()
@@ -164,9 +173,9 @@ class ControlPlane:
             subscriber.running = False  # FastStream's pull would go round on a closed connection without a pause
         self._on_closed()
 
-    async def ping(self) -> bool:
-        """Say whether the connection stands."""
-        return await self._broker.ping(timeout=2.0)
+    async def ping(self, timeout_s: float) -> None:
+        """Ask the server for an answer; raises UnavailableError when none comes in time."""
+        await ping(self._broker.config.connection_state.connection, timeout_s)
 
     async def publish_event(
         self, rule_id: RuleId, subject: str, payload: bytes, found: Mapping[str, str], last_sequence: int
@@ -181,6 +190,9 @@ class ControlPlane:
             headers.EXPECTED_LAST_SEQUENCE: str(last_sequence),
             headers.EXPECTED_LAST_SEQUENCE_SUBJECT: subjects.events_of(rule_id),
         }
+        if not self._broker.config.connection_state.connection.is_connected:
+            # At once: who relays events holds a transaction open meanwhile.
+            raise UnavailableError("nats", "not connected to NATS")
         try:
             acknowledgement = await self._broker.publish(
                 payload,
@@ -272,7 +284,7 @@ class ControlPlane:
                 _log.exception("command_failed", subject=raw.subject)
                 return Retry(_DEFECT_RETRY_S)
             try:
-                async with asyncio.timeout(_RETRY_S):
+                async with asyncio.timeout(_RETRY_S * random.uniform(0.5, 1.5)):  # noqa: S311  # spreads load
                     await self._stopping.wait()
                 return Retry(0.0)
             except TimeoutError:

@@ -17,8 +17,9 @@ from nats.aio.client import Client
 from redis.asyncio import Redis
 
 from domain.errors import UnavailableError
+from domain.rules.content import format_moment
 from streams import topology
-from streams.connection import connect
+from streams.connection import connect, ping
 from streams.control import ControlPlane, ControlSettings
 from streams.dead_letters import dead_command_publication
 from streams.facts.intake import DeadReason
@@ -28,13 +29,16 @@ from streams.facts.reader import StreamFacts
 from streams.wire import BatchPublisher
 from worker.adapters.postgres.cache_key import cache_key
 from worker.adapters.postgres.decisions import PostgresDecisions
-from worker.adapters.postgres.pool import open_pool
+from worker.adapters.postgres.pool import GuardedPool, open_pool
 from worker.adapters.postgres.transactions import PostgresTransactions
 from worker.adapters.postgres.trials import PostgresTrials
 from worker.adapters.redis.active_rules import RedisActiveRules
+from worker.adapters.redis.client import open_client
 from worker.adapters.redis.plans import RedisPlans
+from worker.breakers import Breaker
 from worker.clock import SystemClock
 from worker.compiler.process import CompilerProcess
+from worker.health import PING_TIMEOUT_S, Health
 from worker.probes import Probes, Readiness, State
 from worker.relay import OutboxRelay
 from worker.release import language_digest
@@ -50,7 +54,10 @@ from worker.usecases.simulate_rules import RuleSimulator
 
 PULL_BYTES: Final = 8 * 1024 * 1024
 HEADER_ROOM_BYTES: Final = 64 * 1024
-_PING_TIMEOUT_S: Final = 2.0
+# Consecutive failures that open a breaker. Redis can be done without, so that its first one is enough.
+_POSTGRES_FAILURES: Final = 3
+_REDIS_FAILURES: Final = 1
+_BREAKER_PAUSE_S: Final = 1.0
 _STOP_GRACE_S: Final = 10.0
 
 _log = structlog.get_logger(__name__)
@@ -63,7 +70,16 @@ class Worker:
         self._settings = settings
         self._telemetry = Telemetry()
         self._resources = AsyncExitStack()
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._breakers = {
+            "postgres": Breaker("postgres", failures=_POSTGRES_FAILURES, pause_s=_BREAKER_PAUSE_S),
+            "redis": Breaker("redis", failures=_REDIS_FAILURES, pause_s=_BREAKER_PAUSE_S),
+        }
+        self._health = Health(
+            {"nats": self._ping_nats, "postgres": self._ping_postgres, "redis": self._ping_redis},
+            SystemClock(),
+            lambda service, is_up: self._telemetry.dependency(service, is_up=is_up),
+        )
+        self._pool: GuardedPool | None = None
         self._data: Client | None = None
         self._cache: RedisActiveRules | None = None
         self._control: ControlPlane | None = None
@@ -115,12 +131,9 @@ class Worker:
             raise failure
 
     async def readiness(self) -> Readiness:
-        """Ask every dependency; without Redis the worker is degraded, and ready."""
-        nats_up, postgres_up, redis_up = await asyncio.gather(
-            self._ping_nats(), self._ping_postgres(), self._ping_redis()
-        )
-        up = self._telemetry.up
-        up["nats"], up["postgres"], up["redis"] = nats_up, postgres_up, redis_up
+        """Tell each dependency's state, soon even where one hangs; without Redis the worker is degraded, and ready."""
+        seen = await self._health.look()
+        nats_up, postgres_up, redis_up = seen["nats"].is_up, seen["postgres"].is_up, seen["redis"].is_up
         is_loaded = self._rulesets is not None and self._rulesets.is_loaded
         states: dict[str, State] = {
             "nats": "up" if nats_up else "down",
@@ -129,6 +142,9 @@ class Worker:
         }
         policy = self._settings.role_policy
         details: dict[str, object] = {
+            "since": {service: format_moment(one.since) for service, one in seen.items()},
+            "reasons": {service: one.reason for service, one in seen.items() if one.reason is not None},
+            "breakers": {service: breaker.state for service, breaker in self._breakers.items()},
             "version": version("rulestream"),
             "roles": sorted(self._settings.roles),
             "policy": {"digest": policy.digest, "enforced": policy.is_enforced},
@@ -148,12 +164,7 @@ class Worker:
         resources = self._resources
         resources.callback(self._telemetry.shutdown)
         _log_policy(settings)
-        self._pool = pool = await open_pool(
-            settings.postgres_dsn.get_secret_value(),
-            size_max=settings.postgres_pool_max,
-            timeout_s=settings.postgres_timeout_s,
-        )
-        self._on_stop("postgres", lambda: _close_pool(pool))
+        pool = await self._open_pool()
         await require_schema(pool)
         self._data = data = await connect(
             settings.nats_url.get_secret_value(),
@@ -163,22 +174,13 @@ class Worker:
         )
         self._on_stop("nats", lambda: _close_client(data))
         await _declare_topology(settings, data)
-        redis = Redis.from_url(
-            settings.redis_url.get_secret_value(),
-            socket_timeout=settings.redis_timeout_s,
-            socket_connect_timeout=settings.redis_timeout_s,
-        )
-        self._on_stop("redis", redis.aclose)
-        self._cache = cache = RedisActiveRules(redis)
-        if not await cache.ping():
-            _log.warning("cache_away", call="start", reason="active rules come from Postgres meanwhile")
-
+        redis, cache = await self._open_cache()
         transactions = PostgresTransactions(pool)
         decisions = PostgresDecisions(pool)
         clock = SystemClock()
         compiler = CompilerProcess()
         self._on_stop("compiler", compiler.stop)
-        plans = RedisPlans(redis, await cache_key(pool), language_digest())
+        plans = RedisPlans(redis, await cache_key(pool), language_digest(), self._breakers["redis"])
         self._rulesets = rulesets = Rulesets(transactions, cache, plans, compiler, settings.ruleset_poll_s)
         await rulesets.start()
         self._on_stop("rulesets", rulesets.stop)
@@ -245,9 +247,34 @@ class Worker:
             await facts.start()
             self._on_stop("facts", facts.stop)
         await compiler.start()  # by now, so that the first command need not wait for it
+        await self._health.start()
+        self._on_stop("health", self._health.stop)
         await self._probes.start(settings.http_host, settings.http_port)
         self._on_stop("probes", self._probes.stop)
         _log.info("worker_started", health_port=self._probes.port, roles=sorted(role.value for role in settings.roles))
+
+    async def _open_pool(self) -> GuardedPool:
+        settings = self._settings
+        self._pool = pool = await open_pool(
+            settings.postgres_dsn.get_secret_value(),
+            size_max=settings.postgres_pool_max,
+            timeout_s=settings.postgres_timeout_s,
+            connect_timeout_s=settings.connect_timeout_s,
+            breaker=self._breakers["postgres"],
+        )
+        self._on_stop("postgres", lambda: _close_pool(pool))
+        return pool
+
+    async def _open_cache(self) -> tuple[Redis, RedisActiveRules]:
+        settings = self._settings
+        client = open_client(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
+        self._on_stop("redis", client.aclose)
+        self._cache = cache = RedisActiveRules(client, self._breakers["redis"])
+        try:
+            await cache.ping(settings.redis_timeout_s)
+        except UnavailableError as error:  # active rules come from Postgres meanwhile
+            _log.warning("cache_away", call="start", reason=error.message)
+        return client, cache
 
     def _on_stop(self, part: str, stop: Callable[[], Awaitable[None]]) -> None:
         """Have a part stopped in its turn, within a bound: one part that hangs must not keep the others from it."""
@@ -273,28 +300,26 @@ class Worker:
         return self._lost is None and (self._facts is None or self._facts.failure is None)
 
     def _exposition(self) -> bytes:
+        self._telemetry.breakers = {service: breaker.state for service, breaker in self._breakers.items()}
         if self._rulesets is not None and self._rulesets.is_loaded:
             ruleset = self._rulesets.current
             self._telemetry.revision, self._telemetry.rules = ruleset.revision, len(ruleset.rules)
         return self._telemetry.exposition()
 
-    async def _ping_nats(self) -> bool:
-        if self._data is None or self._control is None or not self._data.is_connected:
-            return False
-        return await self._control.ping()
+    async def _ping_nats(self) -> None:
+        if self._data is None or self._control is None:
+            raise UnavailableError("nats", "not connected yet")
+        await asyncio.gather(ping(self._data, PING_TIMEOUT_S), self._control.ping(PING_TIMEOUT_S))
 
-    async def _ping_postgres(self) -> bool:
+    async def _ping_postgres(self) -> None:
         if self._pool is None:
-            return False
-        try:
-            async with asyncio.timeout(_PING_TIMEOUT_S):
-                await self._pool.fetchval("SELECT 1")
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            return False
-        return True
+            raise UnavailableError("postgres", "not connected yet")
+        await self._pool.ping(PING_TIMEOUT_S)
 
-    async def _ping_redis(self) -> bool:
-        return self._cache is not None and await self._cache.ping()
+    async def _ping_redis(self) -> None:
+        if self._cache is None:
+            raise UnavailableError("redis", "not connected yet")
+        await self._cache.ping(PING_TIMEOUT_S)
 
 
 class _CommandGrave:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Final, Literal
 
@@ -17,6 +18,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+
+from worker.breakers import STATES, BreakerState
 
 _BATCH_BUCKETS_S: Final = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0]
 
@@ -79,12 +82,18 @@ class Telemetry:
             "rulestream.batch.duration", unit="s", description="From deciding a batch to acknowledging it."
         )
         self.up: dict[str, bool] = {"nats": False, "postgres": False, "redis": False}
+        self.breakers: dict[str, BreakerState] = {}
         self.revision = 0
         self.rules = 0
         meter.create_observable_gauge(
             "rulestream.dependency.up",
             [lambda _: [Observation(int(is_up), {"service": name}) for name, is_up in self.up.items()]],
             description="1 while a backing service answers.",
+        )
+        meter.create_observable_gauge(
+            "rulestream.breaker.state",
+            [lambda _: _breaker_states(self.breakers)],
+            description="1 for the state that a backing service's circuit breaker is in.",
         )
         meter.create_observable_gauge("rulestream.ruleset.revision", [lambda _: [Observation(self.revision)]])
         meter.create_observable_gauge("rulestream.ruleset.rules", [lambda _: [Observation(self.rules)]])
@@ -109,3 +118,11 @@ class Telemetry:
     def shutdown(self) -> None:
         """Release the reader."""
         self._provider.shutdown()
+
+
+def _breaker_states(breakers: Mapping[str, BreakerState]) -> list[Observation]:
+    return [
+        Observation(int(state == found), {"service": service, "state": state})
+        for service, found in breakers.items()
+        for state in STATES
+    ]

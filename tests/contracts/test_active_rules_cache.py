@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from domain.decisions.ruleset import ActiveRule, ruleset_digest
+from domain.errors import UnavailableError
 from domain.identifiers import RuleId
 from domain.ports import ActiveRulesCache
 from domain.rules.content import Priority, RuleContent
@@ -246,10 +247,11 @@ async def test_a_cache_that_is_away_finds_and_stores_nothing_and_says_so_and_rai
             assert await cache.members(digest_of(RULES)) is None
             assert await cache.load([FULL.digest]) == {}
             await keep(cache, RULES)
-            assert not await cache.ping()
+            with pytest.raises(UnavailableError):
+                await cache.ping(5)
             assert not cache.is_up
         proxy.mend()
-        assert await cache.ping()
+        await cache.ping(5)
         assert await cache.members(digest_of(RULES)) == members_of(RULES)
         assert cache.is_up
 

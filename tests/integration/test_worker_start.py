@@ -38,6 +38,10 @@ METRICS = (
     r'rulestream_dependency_up{.*service="nats".*} 1\.0',
     r'rulestream_dependency_up{.*service="postgres".*} 1\.0',
     r'rulestream_dependency_up{.*service="redis".*} 1\.0',
+    r'rulestream_breaker_state{.*service="postgres",state="closed".*} 1\.0',
+    r'rulestream_breaker_state{.*service="postgres",state="half_open".*} 0\.0',
+    r'rulestream_breaker_state{.*service="postgres",state="open".*} 0\.0',
+    r'rulestream_breaker_state{.*service="redis",state="closed".*} 1\.0',
     r"rulestream_ruleset_revision{.*} 0\.0",
     r"rulestream_ruleset_rules{.*} 0\.0",
 )

@@ -18,7 +18,7 @@ from domain.decisions.ruleset import ActiveRule, ruleset_digest
 from domain.errors import UnavailableError
 from domain.identifiers import RuleId
 from domain.rules.content import Priority, RuleContent, format_moment, parse_moment
-from worker.adapters.redis.client import WHOLE_TIMEOUT_S, asking
+from worker.adapters.redis.client import asking
 from worker.breakers import Breaker
 
 KEY_PREFIX: Final = "rulestream:"
@@ -107,16 +107,15 @@ class RedisActiveRules:
         except UnavailableError as error:
             self._failed("store", error)
 
-    async def ping(self, timeout_s: float = WHOLE_TIMEOUT_S) -> bool:
-        """Say whether the cache answers within ``timeout_s``."""
+    async def ping(self, timeout_s: float) -> None:
+        """Ask the cache for an answer within ``timeout_s``; raises UnavailableError when none comes."""
         try:
             async with asking(self._breaker, timeout_s):
                 await self._client.ping()
         except UnavailableError:
             self.is_up = False
-        else:
-            self.is_up = True
-        return self.is_up
+            raise
+        self.is_up = True
 
     def _failed(self, call: str, error: UnavailableError) -> None:
         self.is_up = False
