@@ -7,26 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from domain.decisions.decision import Decision, Effect, Fault, Match
+from domain.decisions.decision import Decision, Effect, Fault
 from domain.decisions.fact import Fact
-from domain.decisions.merge import Merge, output_of
+from domain.decisions.merge import Merge, unmerged
 from domain.decisions.ruleset import BoundRule, Plan, Ruleset
-from domain.language import FactContext, Outcome, RuleFault, timestamp_from_ns, to_json
+from domain.decisions.taken import Taken
+from domain.language import FactContext, RuleFault, timestamp_from_ns
 
 FAULTS_MAX: Final = 100
 _NOTHING: Final[dict[str, Any]] = {}
-
-
-class Taken:
-    """A rule that took a branch: its outcome, with values as the rules see them, and its JSON forms."""
-
-    __slots__ = ("effects", "outcome", "output", "rule")
-
-    def __init__(self, rule: BoundRule, outcome: Outcome) -> None:
-        self.rule = rule
-        self.outcome = outcome
-        self.output = output_of(outcome.contributions) if outcome.contributions else {}
-        self.effects = [(name, to_json(payload)) for name, payload in outcome.effects] if outcome.effects else ()
 
 
 class _Course:
@@ -84,7 +73,7 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
     else:
         payload = fact.payload
         is_dated = plan.is_dated
-        for rule, condition in plan.tests:
+        for rule, condition, ready in plan.tests:
             if is_dated and not is_effective(rule, time_ns):
                 continue
             if condition is not None:
@@ -96,11 +85,14 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
                     if holds is False:
                         continue
                 if holds is True:
-                    course.apply(rule, payload, context)
+                    if ready is not None:
+                        course.taken.append(ready)
+                    else:
+                        course.apply(rule, payload, context)
                     continue
             course.consider(rule, payload, context, _NOTHING)
     taken = course.taken
-    output = _merge(taken, course).output() if taken else {}
+    output = _output(taken, course) if taken else {}
     faults = course.faults
     if len(faults) > 1:
         faults.sort(key=lambda one: one[0].position)
@@ -110,7 +102,7 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
         digest=ruleset.digest,
         matched=any(one.outcome.branch == "then" for one in taken),
         output=output,
-        matches=tuple([_match(one) for one in taken]),
+        matches=tuple([one.match for one in taken]),
         effects=_effects(fact, taken),
         faults=tuple([fault for _, fault in faults[:FAULTS_MAX]]),
         fault_count=len(faults),
@@ -165,10 +157,13 @@ def _merge(taken: list[Taken], course: _Course | None) -> Merge:
     return merge
 
 
-def _match(one: Taken) -> Match:
-    rule = one.rule
-    outcome = one.outcome
-    return Match(rule.rule_id, rule.name, rule.version, rule.priority, outcome.branch, one.output, outcome.rows)
+def _output(taken: list[Taken], course: _Course) -> dict[str, Any]:
+    if len(taken) == 1:
+        contributions = taken[0].outcome.contributions
+    else:
+        contributions = [contribution for one in taken for contribution in one.outcome.contributions]
+    output = unmerged(contributions)
+    return _merge(taken, course).output() if output is None else output
 
 
 def _effects(fact: Fact, taken: list[Taken]) -> tuple[Effect, ...]:

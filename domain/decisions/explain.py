@@ -13,10 +13,11 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from domain.decisions.decision import Fault
-from domain.decisions.engine import Taken, is_effective
+from domain.decisions.engine import is_effective
 from domain.decisions.fact import Fact
 from domain.decisions.merge import Merge
 from domain.decisions.ruleset import BoundRule, Ruleset
+from domain.decisions.taken import Taken
 from domain.errors import NotFoundError
 from domain.language import Explained, FactContext, RuleFault, explain_compiled, timestamp_from_ns, timestamp_to_text
 

@@ -65,12 +65,18 @@ class Merge:
 
 def output_of(contributions: Sequence[Contribution]) -> dict[str, Any]:
     """Return what one rule's contributions merge to, as JSON data; raises ValueError as ``Merge.output`` does."""
+    output = unmerged(contributions)
+    if output is None:
+        merge = Merge()
+        merge.take(contributions)
+        output = merge.output()
+    return output
+
+
+def unmerged(contributions: Sequence[Contribution]) -> dict[str, Any] | None:
+    """Return the output of contributions of which no two are on one path, so that nothing is merged; else None."""
     values = {path: [value] if kind is _APPEND else value for kind, path, value in contributions}
-    if len(values) == len(contributions):  # no two on one path: nothing to merge
-        return _nest(values, to_json)
-    merge = Merge()
-    merge.take(contributions)
-    return merge.output()
+    return _nest(values, to_json) if len(values) == len(contributions) else None
 
 
 def _nest(values: Mapping[Path, Any], form: Callable[[Any], Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Final
 
 from domain.decisions import patterns
 from domain.decisions.order import evaluation_order, rules_read
+from domain.decisions.taken import Taken
 from domain.identifiers import RuleId
 from domain.language import CompiledRule, Condition
 from domain.rules.content import Priority, RuleContent
@@ -62,14 +63,15 @@ class Plan:
 
     ``is_chained`` says that some of them read ``decision`` or may stop, so that what was decided so far matters;
     ``is_dated`` that some have effective dates. ``read_positions`` are of the rules whose writes others may read.
-    ``tests`` are the same rules, each with its condition where that alone tells whether the rule applies, else None.
+    ``tests`` are the same rules: each with its condition, where that alone tells whether the rule applies, and with what
+    it then gives, where that is the same for every fact; None where not.
     """
 
     rules: tuple[BoundRule, ...]
     is_chained: bool
     is_dated: bool
     read_positions: frozenset[int]
-    tests: tuple[tuple[BoundRule, Condition | None], ...]
+    tests: tuple[tuple[BoundRule, Condition | None, Taken | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,9 @@ class Ruleset:
         is_dated = any(rule.from_ns is not None or rule.until_ns is not None for rule in met)
         read_positions = frozenset(rule.position for rule in rules_read(met))
         rules = tuple(evaluation_order(met) if is_chained else met)
-        tests = tuple((rule, rule.compiled.condition if rule.compiled.applied else None) for rule in rules)
+        tests = tuple(
+            (rule, rule.compiled.condition if rule.compiled.applied else None, _ready(rule)) for rule in rules
+        )
         return Plan(rules, is_chained, is_dated, read_positions, tests)
 
 
@@ -152,6 +156,13 @@ def bind(rule: ActiveRule, digest: bytes, compiled: CompiledRule) -> BoundRule:
         from_ns=_nanoseconds(content.effective_from),
         until_ns=_nanoseconds(content.effective_until),
     )
+
+
+def _ready(rule: BoundRule) -> Taken | None:
+    try:
+        return None if rule.compiled.constant is None else Taken(rule, rule.compiled.constant)
+    except ValueError:
+        return None
 
 
 def _placed(rule: BoundRule, position: int) -> BoundRule:

@@ -22,12 +22,13 @@ class Assembled(NamedTuple):
     """A rule's functions. ``applied`` is what ``evaluate`` gives where the condition is known to hold.
 
     It is None where the condition does not tell it all: in tables, with ``else``, and where values are kept between
-    condition and actions.
+    condition and actions. ``constant`` is the outcome where ``applied`` gives the same one for every fact.
     """
 
     evaluate: Evaluate
     condition: Condition
     applied: Applied | None = None
+    constant: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,11 @@ def assemble(origin: Origin, plan: PlannedRule, written: Written, code: CodeType
         test = functions["condition"] if stateful.get("condition", False) else None
         return Assembled(_with_state(origin, test, condition, then, otherwise, state), condition)
     applied = _applied(origin, then) if otherwise is None else None
-    return Assembled(_without_state(origin, condition, then, otherwise), condition, applied)
+    constant = None
+    if applied is not None:
+        outputs = ([], []) if plan.then is None else _constant_outputs(plan.then)
+        constant = None if outputs is None else Outcome("then", *outputs, then.stop, None)
+    return Assembled(_without_state(origin, condition, then, otherwise), condition, applied, constant)
 
 
 def _applied(origin: Origin, branch: _Branch) -> Applied:

@@ -11,7 +11,7 @@ from typing import Any
 
 from domain.language.assembly import Applied, Condition, Evaluate, Written, assemble, write
 from domain.language.demands import Demand, demands_of
-from domain.language.outcome import MergeKind, Path, Write
+from domain.language.outcome import MergeKind, Outcome, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
 from domain.language.problems import InvalidRuleError, Problem
@@ -33,9 +33,9 @@ class CompiledRule:
     the merged decision so far, returns None when the rule does not apply, and raises nothing but RuleFault.
     ``condition`` takes the same and returns True, False, or None for missing; its faults have no position. Of a table
     it tells whether a row matches. ``applied`` takes the same where ``condition`` gave True and gives what ``evaluate``
-    would; None for a rule of which only ``evaluate`` tells it all. ``stored`` is the rule's plan as plain data, from
-    which ``restore_rule`` makes the rule again without parsing or checking its text; None for a rule that was not
-    compiled from text.
+    would; None for a rule of which only ``evaluate`` tells it all. ``constant`` is that outcome where it is the same for
+    every fact. ``stored`` is the rule's plan as plain data, from which ``restore_rule`` makes the rule again without
+    parsing or checking its text; None for a rule that was not compiled from text.
     """
 
     source: str
@@ -50,6 +50,7 @@ class CompiledRule:
     demands: tuple[Demand, ...] = ()
     origin: Origin | None = None
     applied: Applied | None = None
+    constant: Outcome | None = None
 
     @property
     def stored(self) -> StoredPlan | None:
@@ -133,6 +134,7 @@ def _compiled(
         evaluate=assembled.evaluate,
         condition=assembled.condition,
         applied=assembled.applied,
+        constant=assembled.constant,
         demands=demands_of(plan),
         origin=origin,
     )

@@ -1,0 +1,29 @@
+"""A rule that took a branch for a fact, and what it gives to the decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domain.decisions.decision import Match
+from domain.decisions.merge import output_of
+from domain.language import Outcome, to_json
+
+if TYPE_CHECKING:
+    from domain.decisions.ruleset import BoundRule
+
+
+class Taken:
+    """An outcome of a rule: with its values as the rules see them, and their JSON forms.
+
+    Raises ValueError for a value that has no JSON form. Never changed once made: a rule whose outcome is always the
+    same has one for all facts.
+    """
+
+    __slots__ = ("effects", "match", "outcome", "rule")
+
+    def __init__(self, rule: BoundRule, outcome: Outcome) -> None:
+        self.rule = rule
+        self.outcome = outcome
+        output = output_of(outcome.contributions) if outcome.contributions else {}
+        self.match = Match(rule.rule_id, rule.name, rule.version, rule.priority, outcome.branch, output, outcome.rows)
+        self.effects = [(name, to_json(payload)) for name, payload in outcome.effects] if outcome.effects else ()
