@@ -9,6 +9,7 @@ tried again after a while.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -25,6 +26,7 @@ RULES_AT_ONCE: Final = 50
 EVENTS_AT_ONCE: Final = 100
 REFUSED_AGAIN_S: Final = 30.0
 _POLL_S: Final = 1.0
+_AWAY_POLL_MAX_S: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -72,18 +74,22 @@ class OutboxRelay:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        failures = 0  # in a row: the pauses grow with them
         while not self._stopping.is_set():
             try:
                 while await self.relay_once() and not self._stopping.is_set():
                     pass
+                failures = 0
             except UnavailableError as error:
+                failures += 1
                 _log.warning("relay_waits", service=error.service, reason=error.message)
             except Exception:  # noqa: BLE001  # the outbox keeps what was not published; the next round tries again
                 _log.exception("relay_failed")
             if self._stopping.is_set():
                 break
             try:
-                async with asyncio.timeout(_POLL_S):
+                pause_s = min(_POLL_S * 2 ** min(failures, 8), _AWAY_POLL_MAX_S)
+                async with asyncio.timeout(pause_s * random.uniform(0.5, 1)):  # noqa: S311  # spreads load
                     await self._hint.wait()
             except TimeoutError:
                 pass

@@ -11,6 +11,7 @@ texts are compiled here; after that in the compiler's process, so that deciding 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -106,17 +107,21 @@ class Rulesets:
         return await self._load(state, active_rules)
 
     async def _follow(self) -> None:
+        is_checked = True
         while not self._stopping.is_set():
             try:
-                async with asyncio.timeout(self._poll_s):
+                async with asyncio.timeout(self._poll_s * random.uniform(0.75, 1.25)):  # noqa: S311  # spreads load
                     await self._hint.wait()
             except TimeoutError:
                 pass
             self._hint.clear()
             try:
                 await self.refresh()
+                is_checked = True
             except UnavailableError as error:
-                _log.warning("ruleset_not_checked", service=error.service, reason=error.message)
+                if is_checked:  # once, and not at every poll for as long as a service is away
+                    _log.warning("ruleset_not_checked", service=error.service, reason=error.message)
+                is_checked = False
             except Exception:  # noqa: BLE001  # the ruleset that was verified goes on deciding; the log says why
                 _log.exception("ruleset_not_loaded")
 
