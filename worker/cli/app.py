@@ -11,6 +11,7 @@ from worker.cli import (
     apply,
     bench,
     command,
+    dead,
     decision,
     demo,
     dev,
@@ -51,6 +52,7 @@ app.command("apply")(apply.apply)
 app.command("export")(export.export)
 app.add_typer(fact.app, name="fact")
 app.add_typer(decision.app, name="decision")
+app.add_typer(dead.app, name="dead")
 app.command("redecide")(redecide.redecide)
 app.command("simulate")(simulate.simulate)
 app.command("eval")(evaluate.evaluate)
