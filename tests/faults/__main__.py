@@ -45,7 +45,7 @@ async def play_all(only: str, seed: int, times: int) -> int:
                 say(f"FOUND  {error}")
                 continue
             results.append(result)
-            say(f"{result.fault:<50} {result.times:>4} times  {result.decided:>7,} facts  {result.seconds:>6} s")
+            say(result)
     write(results, BUILD)
     kills = sum(result.kills for result in results)
     say(f"\n{markdown(results)}\n{kills} kills, {time.monotonic() - began:.0f} s, seed {seed}")

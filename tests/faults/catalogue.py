@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.faults import kills
+from tests.faults import kills, messages, processes, services
 
-SCENARIOS = (*kills.SCENARIOS,)
+SCENARIOS = (*kills.SCENARIOS, *processes.SCENARIOS, *services.SCENARIOS, *messages.SCENARIOS)

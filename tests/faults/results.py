@@ -30,6 +30,14 @@ class Result:
     seed: int
     notes: dict[str, int] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        text = (
+            f"{self.fault:<45} {self.times:>4} times, {self.decided:>7,} facts, {self.published_again:>6,} again, "
+            f"{self.redelivered:>6,} redelivered, {self.seconds:>5} s"
+        )
+        notes = ", ".join(f"{what} {count}" for what, count in self.notes.items())
+        return f"{text} ({notes})" if notes else text
+
     @classmethod
     def of(
         cls, fault: str, times: int, kills: int, found: Audit, seconds: float, seed: int, notes: dict[str, int]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.faults.audit import Audit
+from tests.faults.evidence import Evidence
 from tests.faults.load import Mix
 from tests.faults.remade import remade_differences
 from tests.faults.results import Result
@@ -28,6 +30,7 @@ class Scenario:
     play: Callable[[Stage, int], Awaitable[None]]
     mix: Mix = field(default_factory=Mix)
     settings: dict[str, Any] = field(default_factory=dict)
+    check: Callable[[Audit, Evidence], Iterable[str]] | None = None  # what else must hold, beside the audit
 
 
 async def perform(site: Site, scenario: Scenario, seed: int, times: int) -> Result:
@@ -50,6 +53,8 @@ async def perform_on(stage: Stage, scenario: Scenario, seed: int, times: int, fo
             await scenario.play(stage, times)
             found, evidence = await stage.finish()
             found.differing.extend(await remade_differences(stage.addresses.postgres, evidence))
+            if scenario.check is not None:
+                found.other.extend(scenario.check(found, evidence))
     except FaultFoundError:
         raise
     except Exception as error:
@@ -58,3 +63,18 @@ async def perform_on(stage: Stage, scenario: Scenario, seed: int, times: int, fo
         raise FaultFoundError(f"{scenario.title}: {found}\n{again}")
     seconds = time.monotonic() - began
     return Result.of(scenario.title, stage.injected, stage.kills, found, seconds, seed, stage.notes)
+
+
+def repeatedly(once: Callable[[Stage], Awaitable[None]], workers: int = 2) -> Callable[[Stage, int], Awaitable[None]]:
+    """Make a play of a fault: workers decide, and again and again, at a moment that is drawn, the fault comes."""
+
+    async def play(stage: Stage, times: int) -> None:
+        for _ in range(workers):
+            await stage.start_worker()
+        for _ in range(times):
+            await stage.progress(stage.chance.randrange(20, 300))
+            await once(stage)
+            stage.injected += 1
+        await stage.progress(100)
+
+    return play

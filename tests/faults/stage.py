@@ -24,7 +24,7 @@ import redis.asyncio
 from tests.behaviour.bus import Bus, eventually
 from tests.faults import points, rulebook
 from tests.faults.audit import Audit, audit
-from tests.faults.evidence import CONSUMER, FACTS, Evidence, gather
+from tests.faults.evidence import CONSUMER, DECISIONS, FACTS, Evidence, gather
 from tests.faults.ledger import Ledger
 from tests.faults.load import Load, Mix, patiently
 from tests.faults.points import Point
@@ -41,6 +41,8 @@ STOP_WAIT_S = 40.0
 DEATH_WAIT_S = 90.0
 SETTLE_WAIT_S = 180.0
 ANSWER_WAIT_S = 60.0
+PROBE_WAIT_S = 15.0
+CHANGE_WAIT_S = 90.0
 KILLED = 128 + signal.SIGKILL
 
 # What a dead worker held comes again after two seconds; a message id is forgotten by the server after one. So what a
@@ -114,6 +116,36 @@ class FaultyWorker:
         assert self.process.running, f"a worker ended at its start, {self.log}:\n{self.process.log_tail()}"
         return self.said("worker_started") is not None
 
+    async def get(self, path: str) -> tuple[int, str]:
+        """Ask its probes and give the answer's status and body; 0 where nothing answers."""
+        entry = self.said("worker_started")
+        assert entry is not None
+        try:
+            async with asyncio.timeout(PROBE_WAIT_S):
+                reader, writer = await asyncio.open_connection("127.0.0.1", entry["health_port"])
+                try:
+                    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                    await writer.drain()
+                    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError):
+            return 0, ""
+        return (int(head.split()[1]) if head else 0), body.decode()
+
+    async def is_ready(self) -> bool:
+        """Say whether it calls itself ready."""
+        return (await self.get("/readyz"))[0] == 200
+
+    async def metric(self, name: str) -> float:
+        """Give the value of a counter, 0 before it first counted."""
+        status, text = await self.get("/metrics")
+        assert status == 200, f"{self.log}: no metrics"
+        for line in text.splitlines():
+            if line.startswith((f"{name} ", f"{name}{{")):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
     async def at_point(self) -> dict[str, Any]:
         """Wait until it has died, or frozen, at its point, and give what it said there."""
 
@@ -179,7 +211,11 @@ class Stage:
 
     async def __aenter__(self) -> Self:
         client = await nats.connect(
-            self.addresses.nats.split(","), max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=_unheard
+            self.addresses.nats.split(","),
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.1,
+            ping_interval=1,  # a node that hangs is left for another one of a cluster
+            error_cb=_unheard,
         )
         self._resources.push_async_callback(client.close)
         self.bus = Bus(client)
@@ -203,6 +239,38 @@ class Stage:
         worker = await self._launch(("-m", "worker.cli", "worker"), {}, addresses, settings)
         await worker.started()
         return worker
+
+    @property
+    def running(self) -> list[FaultyWorker]:
+        """The workers that run and have said that they work."""
+        return [one for one in self._workers if one.process.running and one.said("worker_started")]
+
+    async def all_ready(self, *, ready: bool = True) -> None:
+        """Wait until every running worker calls itself ready, or none does."""
+
+        async def look() -> list[bool]:
+            return await asyncio.gather(*(one.is_ready() for one in self.running))
+
+        await eventually(look, lambda seen: all(one is ready for one in seen), CHANGE_WAIT_S)
+
+    async def progress(self, decisions: int) -> None:
+        """Wait until so many more decisions are on their stream."""
+        wanted = await self.decisions() + decisions
+        await eventually(self.decisions, lambda seen: seen >= wanted, CHANGE_WAIT_S)
+
+    async def decisions(self) -> int:
+        """Count the decisions on their stream."""
+        return int(await patiently(lambda: self.bus.count(DECISIONS)))
+
+    async def caught_up(self) -> None:
+        """Wait until every fact is acknowledged that is on the stream now, whoever holds it."""
+        last = int(await patiently(lambda: self.bus.count(FACTS)))
+
+        async def acknowledged() -> int:
+            info = await patiently(lambda: self.bus.jetstream.consumer_info(FACTS, CONSUMER))
+            return 0 if info.ack_floor is None else int(info.ack_floor.stream_seq)
+
+        await eventually(acknowledged, lambda floor: floor >= last, SETTLE_WAIT_S)
 
     async def start_faulty(
         self,
