@@ -20,6 +20,7 @@ FILES = sorted(
 
 
 # Statements with a gap take their order from a closed list: each of them must do.
+NAMES = {"name": "decision_default", "literal": "'x'", "expired": "y", "since": 0, "until": 1, "lock": 1}
 GAPS = {"order": rules._COLUMNS, "template_order": templates._COLUMNS}
 
 
@@ -51,4 +52,4 @@ def _without_gaps(text: str) -> list[str]:
     for gap, columns in GAPS.items():
         if f"{{{gap}}}" in text:
             return [text.format(**{gap: f"{column} {way}"}) for column in columns.values() for way in ("ASC", "DESC")]
-    return [text]
+    return [text.format(**NAMES)] if any(f"{{{gap}}}" in text for gap in NAMES) else [text]

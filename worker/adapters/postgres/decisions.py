@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import asyncpg
@@ -13,12 +14,15 @@ from domain.identifiers import is_fact_id
 from domain.language import parse_timestamp
 from domain.ports import DecisionCriteria, DecisionPage, ListedDecision, StoredDecision, StoreResult
 from worker.adapters.postgres.errors import translated
+from worker.adapters.postgres.pool import Connection
 from worker.adapters.postgres.statements import statements
 
 # How many decisions one page of a listing looks at, and how many bytes of them it holds before it ends.
 LOOKED_AT_MAX: Final = 50_000
 PAGE_BYTES_MAX: Final = 512 * 1024
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+# How often a batch is stored at most that meets a partition in the making.
+ROUTINGS_MAX: Final = 4
 
 T = TypeVar("T")
 
@@ -55,25 +59,14 @@ class PostgresDecisions:
         self._looked_at_max = looked_at_max
 
     async def store(self, decisions: Sequence[StoredDecision]) -> StoreResult:
-        chosen = sorted(decisions, key=lambda decision: decision.key)
+        columns = _columns(decisions)
         with translated():
             async with self._pool.acquire() as connection:
-                claimed = await connection.fetch(
-                    _SQL["store_decisions"],
-                    [one.key for one in chosen],
-                    [one.stored_at_ns for one in chosen],
-                    [one.matched for one in chosen],
-                    [one.fact_id for one in chosen],
-                    [one.fact_type for one in chosen],
-                    [one.body for one in chosen],
-                    _unless_empty([_ENCODER.encode(one.effects) if one.effects else None for one in chosen]),
-                    _unless_empty([one.traceparent for one in chosen]),
-                    _unless_empty([one.fact for one in chosen]),
-                )
-                if len(claimed) == len(chosen):
+                claimed = await _stored(connection, columns)
+                if len(claimed) == len(decisions):
                     return StoreResult({})
                 new = {row["key"] for row in claimed}
-                known = [one.key for one in chosen if one.key not in new]
+                known = [one.key for one in decisions if one.key not in new]
                 rows = await connection.fetch(_SQL["first_decisions"], known)
         first = {row["key"]: _decision(row) for row in rows}
         return StoreResult(first, frozenset(known) - first.keys())
@@ -129,6 +122,33 @@ def _expression(pattern: str) -> str:
     """Write a fact type with NATS wildcards as a regular expression: its tokens have no signs with a meaning there."""
     parts = [_WILDCARDS.get(part, part) for part in pattern.split(".")]
     return "^" + r"\.".join(parts) + "$"
+
+
+def _columns(decisions: Sequence[StoredDecision]) -> Sequence[object]:
+    """Return a batch as the parameters of the statement that stores it."""
+    return (
+        [one.key for one in decisions],
+        [one.stored_at_ns for one in decisions],
+        [one.matched for one in decisions],
+        [one.fact_id for one in decisions],
+        [one.fact_type for one in decisions],
+        [one.body for one in decisions],
+        _unless_empty([_ENCODER.encode(one.effects) if one.effects else None for one in decisions]),
+        _unless_empty([one.traceparent for one in decisions]),
+        _unless_empty([one.fact for one in decisions]),
+    )
+
+
+async def _stored(connection: Connection, columns: Sequence[object]) -> list[asyncpg.Record]:
+    """Store a batch and return the keys that were new.
+
+    A row that is on its way into the default partition in the moment in which its own partition is made is refused by
+    both, and nothing is stored: then again, for now there is the partition.
+    """
+    for _ in range(ROUTINGS_MAX - 1):
+        with suppress(asyncpg.CheckViolationError):
+            return await connection.fetch(_SQL["store_decisions"], *columns)
+    return await connection.fetch(_SQL["store_decisions"], *columns)
 
 
 def _unless_empty(values: list[T | None]) -> list[T | None] | None:

@@ -1,5 +1,6 @@
 -- name: store_decisions
--- New keys and their decisions in one statement; the inputs are sorted by key, so that two workers cannot deadlock.
+-- New keys and their decisions in one statement. Keys are claimed in their order, so that two workers cannot deadlock;
+-- decisions are inserted in the order in which they come, most often that of their times, which suits the indexes.
 -- Returns the keys that were new. An array of nulls may be null itself.
 WITH input AS (
     SELECT *
@@ -7,7 +8,7 @@ WITH input AS (
                   $9::bytea[])
         AS i (key, stored_at_ns, matched, fact_id, fact_type, body, effects, traceparent, fact)
 ), claimed AS (
-    INSERT INTO fact_key (key, stored_at_ns) SELECT key, stored_at_ns FROM input
+    INSERT INTO fact_key (key, stored_at_ns) SELECT key, stored_at_ns FROM input ORDER BY key
     ON CONFLICT (key) DO NOTHING
     RETURNING key
 ), kept AS (
