@@ -5,8 +5,13 @@ nats-py's send buffer in one piece, which is what nats-py's own publish costs mo
 bounded for it (pyproject.toml). Frames: https://docs.nats.io/reference/reference-protocols/nats-protocol.
 
 Where a stream allows it (``allow_batched``, nats-server 2.14 and newer), a batch goes as one *fast batch*: each message
-is stored as it comes, one that is known by its id is passed over, and one acknowledgement at the end stands for all.
-Else each message is acknowledged by itself. Fast batches: ADR-50 of nats-io/nats-architecture-and-design.
+is stored as it comes, and one acknowledgement at the end stands for all. Else each message is acknowledged by itself.
+Fast batches: ADR-50 of nats-io/nats-architecture-and-design.
+
+What may have been sent before never goes as a fast batch. A leader of a replicated stream that hung and does not know
+yet that it was replaced still holds the first copies as on their way, passes the second ones over as known,
+acknowledges the batch, and drops the first when it steps down: seen with nats-server 2.15.1. Sent by itself, such a
+message is refused until it is decided what became of the first.
 """
 
 from __future__ import annotations
@@ -135,7 +140,6 @@ class BatchPublisher:
         self._client = client
         self._timeout_s = timeout_s
         self._batched = set(batched)
-        self._plain_next: set[str] = set()  # lanes whose last fast batch failed: message by message once
         self._inbox = client.new_inbox()
         self._token_at = len(self._inbox) + 1
         self._flights: dict[bytes, _Flight] = {}
@@ -147,8 +151,10 @@ class BatchPublisher:
         if self._listening is None:
             self._listening = await self._client.listen(f"{self._inbox}.>", self._heard)
 
-    async def publish(self, publications: Sequence[Publication]) -> None:
+    async def publish(self, publications: Sequence[Publication], *, is_first: bool = False) -> None:
         """Publish messages and return when JetStream has stored, or knew, every one of them.
+
+        ``is_first`` vouches for that none of them was ever sent before, by anybody: only then they go as fast batches.
 
         Raises UnavailableError when some are not known to be stored: not connected, refused (a full stream), or no
         answer in time. The whole batch may then be published again: message ids make the server drop repeats.
@@ -159,7 +165,7 @@ class BatchPublisher:
             raise UnavailableError("nats", "not connected to NATS")
         frames: list[bytes] = []
         flights: dict[bytes, tuple[str, _Flight]] = {}
-        for lane, messages in self._lanes(publications):
+        for lane, messages in self._lanes(publications) if is_first else [("", publications)]:
             self._number += 1
             token = b"%d" % self._number
             reply = f"{self._inbox}.{self._number}"
@@ -174,7 +180,6 @@ class BatchPublisher:
                     await flight.done
         except TimeoutError:
             missing = sum(flight.missing for _, flight in flights.values())
-            self._plain_next.update(lane for lane, flight in flights.values() if flight.missing and lane)
             message = f"{missing} of {len(publications)} messages were not acknowledged in {self._timeout_s:g} s"
             raise UnavailableError("nats", message) from None
         finally:
@@ -192,8 +197,7 @@ class BatchPublisher:
         alone: list[Publication] = []
         parts: list[tuple[str, Sequence[Publication]]] = []
         for lane, messages in by_stream.items():
-            if lane not in self._batched or lane in self._plain_next or len(messages) < BATCH_MESSAGES_MIN:
-                self._plain_next.discard(lane)
+            if lane not in self._batched or len(messages) < BATCH_MESSAGES_MIN:
                 alone += messages
                 continue
             starts = range(0, len(messages), BATCH_MESSAGES_MAX)
@@ -210,8 +214,6 @@ class BatchPublisher:
             if lane and flight.refusal_code == _BATCHES_ARE_OFF:
                 self._batched.discard(lane)
                 _log.warning("fast_batches_off", subjects=f"{lane}.>", meaning="messages are acknowledged one by one")
-            elif lane:
-                self._plain_next.add(lane)
         raise UnavailableError("nats", f"JetStream refused a message: {refused[0][1].refusal}")
 
     def _heard(self, subject: bytes, _reply: bytes, data: bytes, head: bytes | None) -> None:

@@ -37,12 +37,12 @@ class Batch:
 
     __slots__ = (
         "_decided",
+        "_known",
         "_postponed",
         "_refused",
         "_unseen",
         "decisions",
         "deliveries",
-        "repeated",
         "started",
         "undecided",
     )
@@ -52,11 +52,11 @@ class Batch:
         self.started: Final = started
         self.decisions: dict[bytes, StoredDecision] = {}
         self.undecided: list[tuple[Delivery, bytes, Refused | None]] = []
-        self.repeated = 0
         self._decided: list[tuple[Delivery, bytes]] = []
         self._refused: list[tuple[Delivery, Refused]] = []
         self._postponed: list[Delivery] = []
         self._unseen: frozenset[bytes] = frozenset()
+        self._known: set[bytes] = set()  # keys whose decision was stored before
 
     def join(self, delivery: Delivery, key: bytes) -> bool:
         """TAKEN to DECIDED where the batch holds a decision for the key already; says whether it does."""
@@ -79,10 +79,13 @@ class Batch:
         self.undecided.append((delivery, key, refused))
 
     def look_up(self, first: StoredDecision | None) -> None:
-        """Take the last UNDECIDED to where it belongs, given what is stored for its key."""
+        """Take the last UNDECIDED to where it belongs, given what is stored or decided for its key."""
         delivery, key, refused = self.undecided.pop()
+        if self.join(delivery, key):
+            return
         if first is not None:
             self.decisions[key] = first
+            self._known.add(key)
             self._decided.append((delivery, key))
         elif refused is not None:
             self._refused.append((delivery, refused))
@@ -99,17 +102,24 @@ class Batch:
     def stand(self, result: StoreResult) -> None:
         """DECIDED to STANDING, or to UNSEEN; where an earlier decision was first, it takes this batch's place."""
         self.decisions.update(result.first)
-        self.repeated += len(result.first)
+        self._known.update(result.first)
         if result.unsettled:
             self._unseen |= result.unsettled
             for key in result.unsettled:
                 del self.decisions[key]
 
-    def publications(self, payload_bytes_max: int) -> list[Publication]:
-        """Return what is to be published of what stands and what is refused."""
-        found = [publication for decision in self.decisions.values() for publication in decision_publications(decision)]
-        found.extend(dead_fact_publication(delivery, refused, payload_bytes_max) for delivery, refused in self._refused)
-        return found
+    def publications(self, payload_bytes_max: int) -> tuple[list[Publication], list[Publication]]:
+        """Return what is to be published: what was never sent before, and what may have been.
+
+        Nothing is sent that was not stored before, so a decision that this batch stored first was never sent.
+        """
+        known = self._known
+        first: list[Publication] = []
+        again: list[Publication] = []
+        for key, decision in self.decisions.items():
+            (again if key in known else first).extend(decision_publications(decision))
+        again.extend(dead_fact_publication(delivery, refused, payload_bytes_max) for delivery, refused in self._refused)
+        return first, again
 
     def settlements(self) -> list[tuple[Delivery, Settlement]]:
         """Return what becomes of every delivery, once all is published."""
@@ -129,6 +139,11 @@ class Batch:
     def refused(self) -> Sequence[tuple[Delivery, Refused]]:
         """What becomes dead letters, and why."""
         return self._refused
+
+    @property
+    def repeated(self) -> int:
+        """How many of the decisions were stored before."""
+        return len(self._known)
 
     @property
     def matched(self) -> int:

@@ -173,8 +173,7 @@ class FactLoop:
                 buried = await self._decide(batch)
             await self._look_up_undecided(batch)
             await self._store_decided(batch)
-            publications = batch.publications(self._client.max_payload)
-            await self._insistence.call("nats", lambda: self._publisher.publish(publications))
+            await self._publish(batch)
             settlements = batch.settlements()
             await self._settle(settlements)
             if buried:
@@ -254,6 +253,20 @@ class FactLoop:
             await self._store_keys(batch, keys[middle:])
         else:
             batch.stand(result)
+
+    async def _publish(self, batch: Batch) -> None:
+        first, again = batch.publications(self._client.max_payload)
+        if asyncio.get_running_loop().time() - batch.started > self._settings.ack_wait_s / _PROGRESS_IN_ACK_WAIT:
+            first, again = [], first + again  # by now another worker may have had these facts, and sent them
+        if first:
+            try:
+                await self._publisher.publish(first, is_first=True)
+            except UnavailableError:
+                again += first
+            else:
+                self._observer.dependency("nats", is_up=True)
+        if again:
+            await self._insistence.call("nats", lambda: self._publisher.publish(again))
 
     def _tell(self, batch: Batch) -> None:
         self._observer.batch_settled(
