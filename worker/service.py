@@ -30,6 +30,7 @@ from streams.wire import BatchPublisher
 from worker.adapters.postgres.cache_key import cache_key
 from worker.adapters.postgres.decisions import PostgresDecisions
 from worker.adapters.postgres.pool import GuardedPool, open_pool
+from worker.adapters.postgres.releases import record_start
 from worker.adapters.postgres.transactions import PostgresTransactions
 from worker.adapters.postgres.trials import PostgresTrials
 from worker.adapters.redis.active_rules import RedisActiveRules
@@ -41,7 +42,7 @@ from worker.compiler.process import CompilerProcess
 from worker.health import PING_TIMEOUT_S, Health
 from worker.probes import Probes, Readiness, State
 from worker.relay import OutboxRelay
-from worker.release import language_digest
+from worker.release import language_digest, this_release
 from worker.rulesets import Rulesets
 from worker.schema import require_schema
 from worker.settings import Role, Settings
@@ -166,6 +167,8 @@ class Worker:
         _log_policy(settings)
         pool = await self._open_pool()
         await require_schema(pool)
+        if Role.FACTS in settings.roles:
+            await record_start(pool, this_release())
         self._data = data = await connect(
             settings.nats_url.get_secret_value(),
             "rulestream-facts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from typing import Any
 
 import asyncpg
@@ -13,6 +14,7 @@ import pytest
 from tests.cli.conftest import Line
 from tests.cli.test_stream_commands import in_force
 from tests.servers.operations import run_apart
+from worker.release import this_release
 
 VIP = 'on order.placed when total >= 2 then set discount.percent = 15 emit loyalty.points {"points": total}'
 FACTS = "".join(
@@ -134,7 +136,8 @@ class TestRedecide:
         assert re.search(r"\$\.output\.discount\.percent +│ 16 +│ 15 ", result.stdout)
         assert "equal:" not in result.stdout
         assert "4 decisions: 3 equal, 1 different" in result.stdout
-        assert "does not record the release" in result.stderr
+        assert f"made again by {this_release()}\n" in result.stderr
+        assert "workers of no other release have decided facts here\n" in result.stderr
 
     def test_an_effect_and_a_column_that_were_changed_are_told(
         self, line: Line, at_servers: dict[str, str], decided: dict[str, dict[str, Any]]
@@ -225,6 +228,31 @@ class TestRedecide:
         assert (len(found["differences"]), found["differenceCount"]) == (100, 150)
         assert found["differences"][99] == {"path": "$.output.n99", "stored": 99}
         assert "… 50 more" in line.run("redecide", key, code=1).stdout
+
+    def test_other_releases_that_may_have_made_what_differs_are_told(
+        self, line: Line, at_servers: dict[str, str], decided: dict[str, dict[str, Any]]
+    ) -> None:
+        change(
+            at_servers,
+            "INSERT INTO release VALUES ('0.0.9', 'abc', 'Python 3.11.0', '2025-01-01Z', '2025-06-01T12:00:00Z')",
+        )
+        key = decided["order-2"]["decisionId"]
+        *_, summary = [msgspec.json.decode(text) for text in line.run("redecide", key, "--json").stdout.splitlines()]
+        assert summary["release"] == asdict(this_release())
+        assert summary["releases"][0] == {
+            "version": "0.0.9",
+            "code": "abc",
+            "libraries": "Python 3.11.0",
+            "firstStartedAt": "2025-01-01T00:00:00Z",
+            "lastStartedAt": "2025-06-01T12:00:00Z",
+        }
+        assert [one["code"] for one in summary["releases"]] == ["abc", this_release().code]
+        assert line.run("redecide", key).stderr == ""
+        change(at_servers, "UPDATE decision SET matched = false WHERE key = $1", bytes.fromhex(key))
+        assert (
+            "workers have decided facts here by rulestream 0.0.9 (code abc, Python 3.11.0),"
+            " started from 2025-01-01T00:00:00Z to 2025-06-01T12:00:00Z\n"
+        ) in line.run("redecide", key, code=1).stderr
 
     def test_the_database_and_the_streams_are_left_as_they_are(
         self, line: Line, at_servers: dict[str, str], decided: dict[str, dict[str, Any]]

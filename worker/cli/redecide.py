@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from domain.ports import DecisionRange
+    from worker.adapters.postgres.releases import StartedRelease
     from worker.differences import Difference
     from worker.settings import Settings
     from worker.usecases.redecide_facts import Redecider, Redecision
@@ -81,7 +83,8 @@ async def _redecide(
     from domain.ports import DecisionRange
     from worker.cli.output import progress
 
-    async with _redecider(settings) as redecider:
+    async with _redecider(settings) as (redecider, releases):
+        report.releases = releases
         if times[0] is None:
             total: int | None = len(keys)
             found = redecider.by_keys(keys)
@@ -109,13 +112,14 @@ async def _total(redecider: Redecider, wanted: DecisionRange, limit: int | None)
 
 
 @asynccontextmanager
-async def _redecider(settings: Settings) -> AsyncIterator[Redecider]:
-    """Connect to Postgres and to the data plane for the length of a block."""
+async def _redecider(settings: Settings) -> AsyncIterator[tuple[Redecider, Sequence[StartedRelease]]]:
+    """Connect to Postgres and to the data plane for the length of a block; gives the releases that decided too."""
     from streams.connection import connect
     from streams.facts.reader import StreamFacts
     from worker.adapters.postgres.decision_scan import PostgresDecisionScan
     from worker.adapters.postgres.decisions import PostgresDecisions
     from worker.adapters.postgres.pool import open_pool
+    from worker.adapters.postgres.releases import started_releases
     from worker.adapters.postgres.transactions import PostgresTransactions
     from worker.past_rulesets import PastRulesets
     from worker.schema import require_schema
@@ -130,12 +134,13 @@ async def _redecider(settings: Settings) -> AsyncIterator[Redecider]:
             settings.nats_url.get_secret_value(), "rulestream-redecide", timeout_s=settings.connect_timeout_s
         )
         try:
-            yield Redecider(
+            redecider = Redecider(
                 PostgresDecisions(pool),
                 PostgresDecisionScan(pool),
                 StreamFacts(client, settings.facts_stream),
                 PastRulesets(PostgresTransactions(pool)),
             )
+            yield redecider, await started_releases(pool)
         finally:
             await client.close()
     finally:
@@ -151,6 +156,7 @@ class _Report:
         self._counts: Counter[str] = Counter()
         self._started = time.monotonic()
         self.is_complete = False
+        self.releases: Sequence[StartedRelease] = ()
 
     @property
     def decisions(self) -> int:
@@ -176,15 +182,12 @@ class _Report:
 
     def end(self) -> None:
         """Print the summary."""
-        from importlib.metadata import version
-
         from worker.cli.output import print_json, say
-        from worker.release import language_digest
+        from worker.release import this_release
         from worker.usecases.redecide_facts import STATUSES
 
         seconds = time.monotonic() - self._started
         rate = self.decisions / seconds if seconds else 0.0
-        release, language = version("rulestream"), language_digest().hex()
         if self._json:
             print_json(
                 {
@@ -193,7 +196,8 @@ class _Report:
                     "isComplete": self.is_complete,
                     "seconds": round(seconds, 3),
                     "decisionsPerSecond": round(rate, 1),
-                    "release": {"version": release, "language": language},
+                    "release": asdict(this_release()),
+                    "releases": [_release(one) for one in self.releases],
                 }
             )
             return
@@ -202,11 +206,29 @@ class _Report:
         typer.echo(f"{ended}{self.decisions:,} decisions: {counts}; {seconds:.1f} s, {rate:,.0f} a second")
         if self._counts["expired"]:
             say("FACT_EXPIRED: a fact can be decided again while its stream holds it, or with RULESTREAM_STORE_FACTS")
-        if self._counts["different"]:
-            say(
-                "a decision does not record the release that made it: an older one may have decided otherwise than"
-                f" rulestream {release} (language {language[:16]})"
-            )
+        if self._counts["different"] or self._counts["failed"]:
+            self._tell_releases()
+
+    def _tell_releases(self) -> None:
+        """Say which releases may have made what comes out otherwise: a decision itself does not."""
+        from domain.rules.content import format_moment
+        from worker.cli.output import say
+        from worker.release import this_release
+
+        say(f"made again by {this_release()}")
+        others = [one for one in self.releases if one.release != this_release()]
+        if not others:
+            say("workers of no other release have decided facts here")
+        for one in others:
+            first, last = format_moment(one.first_started_at), format_moment(one.last_started_at)
+            say(f"workers have decided facts here by {one.release}, started from {first} to {last}")
+
+
+def _release(one: StartedRelease) -> dict[str, Any]:
+    from domain.rules.content import format_moment
+
+    first, last = format_moment(one.first_started_at), format_moment(one.last_started_at)
+    return {**asdict(one.release), "firstStartedAt": first, "lastStartedAt": last}
 
 
 def _line(one: Redecision) -> dict[str, Any]:
