@@ -6,27 +6,36 @@ import json
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from domain.errors import UnavailableError
 from tests.cli.conftest import Line
+from worker.bench.backlog import report_of as backlog_of
 from worker.bench.cases import CASES
 from worker.bench.commands import CommandsReport
 from worker.bench.commands import report_of as commands_of
 from worker.bench.compilation import LargeRule, Phases, Times
 from worker.bench.compilation import report_of as compilation_of
 from worker.bench.evaluation import EvaluationReport, LambdaReport, report_of
+from worker.bench.latency import report_of as latency_of
 from worker.bench.listing import ListingCase
 from worker.bench.listing import report_of as listing_of
 from worker.bench.peers import PEERS
+from worker.bench.pipeline import Pair, PipelineReport, Round
+from worker.bench.pipeline import report_of as pipeline_of
+from worker.bench.starting import report_of as start_of
 
 QUICK = ("bench", "eval", "--seconds", "0.0001")
 ENGINES = {peer.name for peer in PEERS}
 
 
-@pytest.mark.parametrize("command", ["bench", "bench eval", "bench compile", "bench commands", "bench list"])
+COMMANDS = ("eval", "compile", "commands", "list", "pipeline", "latency", "backlog", "start")
+
+
+@pytest.mark.parametrize("command", ["bench", *(f"bench {name}" for name in COMMANDS)])
 def test_every_command_has_help(line: Line, command: str) -> None:
     assert command in line.run(*command.split(), "--help").stdout
 
@@ -42,6 +51,14 @@ def test_every_command_has_help(line: Line, command: str) -> None:
         ("bench", "commands", "--seconds", "0"),
         ("bench", "list", "--rules", "0"),
         ("bench", "list", "--rounds", "0"),
+        ("bench", "pipeline", "--facts", "999"),
+        ("bench", "pipeline", "--pairs", "0"),
+        ("bench", "pipeline", "--rules", "0"),
+        ("bench", "pipeline", "--profile", "worker.pdf"),
+        ("bench", "latency", "--seconds", "0"),
+        ("bench", "latency", "--rules", "10001"),
+        ("bench", "backlog", "--facts", "0"),
+        ("bench", "start", "--rounds", "0"),
         ("bench", "sing"),
     ],
 )
@@ -183,12 +200,95 @@ def test_listing_is_told_as_a_table_and_checked_by_its_slowest_case(line: Line, 
         assert words in shown
 
 
-@pytest.mark.parametrize("command", ["commands", "list"])
+def some_pairs(*, ratio: float) -> PipelineReport:
+    worker, copy_loop = Round(ratio * 9_000, 30.0, 21.0, 15.5), Round(9_000.0, 41.0, 19.0, 0.0)
+    pairs = [Pair(effects, effects, ratio, worker, copy_loop) for effects in (False, True)]
+    return pipeline_of(20_000, 100, pairs)
+
+
+def test_the_pipeline_is_told_as_a_table_and_as_an_object(line: Line, monkeypatch, tmp_path: Path) -> None:
+    report = some_pairs(ratio=1.25)
+    profile = tmp_path / "worker.svg"
+
+    async def measure(facts, pairs, rules, file, _update):
+        assert (facts, pairs, rules, file) == (20_000, 1, 200, profile)
+        return report
+
+    monkeypatch.setattr("worker.bench.pipeline.measure", measure)
+    asked = ("bench", "pipeline", "--facts", "20000", "--pairs", "1", "--rules", "200", "--profile", str(profile))
+    *shown, last = line.run(*asked, "--check").stdout.splitlines()
+    assert json.loads(last) == msgspec.to_builtins(report)
+    text = " ".join(" ".join(shown).split())
+    for words in ("11,250", "9,000", "21.0 19.0", "1.25, with effects 1.25; at least 1", "30.0 us", "all floors hold"):
+        assert words in text
+    found = line.json(*asked, "--check")
+    first = ("ratio", "ratioWithEffects", "factsPerSecond", "copyLoopPerSecond", "cpuUsPerFact", "copyLoopCpuUs")
+    assert tuple(found)[:6] == first
+
+
+def test_a_pipeline_slower_than_copying_fails_a_check(line: Line, monkeypatch) -> None:
+    async def measure(*_):
+        return some_pairs(ratio=0.9)
+
+    monkeypatch.setattr("worker.bench.pipeline.measure", measure)
+    assert "a floor does not hold" in line.run("bench", "pipeline", "--check", code=1).stdout
+    line.run("bench", "pipeline")
+
+
+def test_a_profile_without_the_profiler_is_refused_before_anything_is_measured(line: Line, monkeypatch) -> None:
+    monkeypatch.setattr("worker.bench.profiling.shutil.which", lambda *_, **__: None)
+    told = line.run("bench", "pipeline", "--profile", "worker.svg", code=1).stderr
+    assert "py-spy is not installed" in " ".join(told.split())
+
+
+def test_latency_is_told_at_both_rates(line: Line, monkeypatch) -> None:
+    async def measure(seconds, rules, _update):
+        return latency_of(seconds, rules, [4.0] * 98 + [31.0] * 2, [quiet_ms])
+
+    monkeypatch.setattr("worker.bench.latency.measure", measure)
+    quiet_ms = 19.0
+    shown = " ".join(line.run("bench", "latency", "--seconds", "5", "--check").stdout.split())
+    for words in ("1,000", "4.0", "31.0", "19.0", "all floors hold", '"seconds":5.0'):
+        assert words in shown
+    quiet_ms = 21.0
+    found = line.json("bench", "latency", "--check", code=1)
+    assert (found["busy"]["p99Ms"], found["quiet"]["p99Ms"], found["floorsHold"]) == (31.0, 21.0, False)
+
+
+def test_a_backlog_is_told_with_its_memory(line: Line, monkeypatch) -> None:
+    async def measure(facts, rules, _update):
+        return backlog_of(facts, rules, 2.0, 80.0, [110.0], (121.0, peak_mb), 7_000.0)
+
+    monkeypatch.setattr("worker.bench.backlog.measure", measure)
+    peak_mb = 33.0
+    shown = " ".join(line.run("bench", "backlog", "--facts", "10000", "--check").stdout.split())
+    for words in ("10,000 facts decided in 2 s, 5,000 a second", "154 together, less than 200", "7,000 MB"):
+        assert words in shown
+    peak_mb = 79.0
+    assert line.json("bench", "backlog", "--check", code=1)["peakMb"] == 200.0
+
+
+def test_a_start_is_told_with_a_cache_and_without(line: Line, monkeypatch) -> None:
+    async def measure(rules, rounds, _update):
+        return start_of(rules, [1.5] * rounds, [cold] * rounds)
+
+    monkeypatch.setattr("worker.bench.starting.measure", measure)
+    cold = 2.5
+    shown = " ".join(line.run("bench", "start", "--rounds", "2", "--check").stdout.split())
+    for words in ("1.50 1.50", "2.50 2.50", "with 1,000 active rules; less than 3", "all floors hold"):
+        assert words in shown
+    cold = 3.5
+    found = line.json("bench", "start", "--check", code=1)
+    assert (found["warmSeconds"], found["coldSeconds"]) == (1.5, 3.5)
+
+
+@pytest.mark.parametrize("command", ["commands", "list", "pipeline", "latency", "backlog", "start"])
 def test_what_does_not_start_is_said(line: Line, monkeypatch, command: str) -> None:
     async def measure(*_):
         raise UnavailableError("postgres", "Postgres did not start")
 
-    monkeypatch.setattr(f"worker.bench.{'listing' if command == 'list' else command}.measure", measure)
+    module = {"list": "listing", "start": "starting"}.get(command, command)
+    monkeypatch.setattr(f"worker.bench.{module}.measure", measure)
     assert "error[UNAVAILABLE]: Postgres did not start" in line.run("bench", command, code=1).stderr
 
 

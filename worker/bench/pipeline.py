@@ -73,7 +73,6 @@ class PipelineReport(msgspec.Struct, rename="camel", frozen=True):
     cpu_us_per_fact: float
     copy_loop_cpu_us: float
     ratio_min: float
-    cpu_share: float
     cpu_share_max: float
     facts_per_second_with_effects: float
     cpu_us_per_fact_with_effects: float
@@ -93,13 +92,26 @@ async def measure(
 ) -> PipelineReport:
     """Measure a worker on servers of its own; raises RulestreamError. ``profile`` is written in one more round."""
     if profile is not None:
-        find_profiler()
+        find_profiler()  # rather now than after minutes
     async with worker_on_a_stack() as at:
         await activate(at, workload.rules(rules))
-        async with copying(at) as copier, _opened(at, copier) as race:
-            found = await race.run(facts, pairs, update)
-            if profile is not None:
-                await race.profile(facts, profile)
+        return await race(at, facts, pairs, rules, profile, update)
+
+
+async def race(
+    at: At,
+    facts: int,
+    pairs: int,
+    rules: int,
+    profile: Path | None = None,
+    update: Callable[[int], None] = lambda _: None,
+) -> PipelineReport:
+    """Run the pairs with a worker that decides by so many rules; raises BenchError for facts that were not decided."""
+    async with _copying(at) as copier, _opened(at, copier) as course:
+        found = await course.run(facts, pairs, update)
+        if profile is not None:
+            await course.profile(facts, profile)
+        await course.worker.resume()
     return report_of(facts, rules, found)
 
 
@@ -119,7 +131,6 @@ def report_of(facts: int, rules: int, pairs: Sequence[Pair]) -> PipelineReport:
         cpu_us_per_fact=cpu,
         copy_loop_cpu_us=copy_cpu,
         ratio_min=RATIO_MIN,
-        cpu_share=round(cpu / copy_cpu, 3),
         cpu_share_max=CPU_SHARE_MAX,
         facts_per_second_with_effects=round(statistics.median(p.worker.facts_per_second for p in with_effects), 1),
         cpu_us_per_fact_with_effects=round(statistics.median(p.worker.cpu_us_per_fact for p in with_effects), 1),
@@ -131,7 +142,7 @@ def report_of(facts: int, rules: int, pairs: Sequence[Pair]) -> PipelineReport:
 
 
 @asynccontextmanager
-async def copying(at: At) -> AsyncIterator[ServerProcess]:
+async def _copying(at: At) -> AsyncIterator[ServerProcess]:
     """Run the copy loop as a process of its own, with a stream and a consumer like the worker's."""
     client = at.connection
     decisions = (await jetstream.call(client, "STREAM.INFO.DECISIONS"))["config"]
@@ -156,12 +167,12 @@ async def copying(at: At) -> AsyncIterator[ServerProcess]:
 
 
 @asynccontextmanager
-async def _opened(at: At, copier: ServerProcess) -> AsyncIterator[Race]:
+async def _opened(at: At, copier: ServerProcess) -> AsyncIterator[_Course]:
     publisher = BatchPublisher(at.connection)
     await publisher.start()
     database = await asyncpg.connect(at.stack.addresses.postgres)
     try:
-        yield Race(
+        yield _Course(
             at.stack,
             at.connection,
             Consumer(at.connection, "FACTS", _WORKER_CONSUMER, at.worker),
@@ -175,7 +186,7 @@ async def _opened(at: At, copier: ServerProcess) -> AsyncIterator[Race]:
 
 
 @dataclass(frozen=True, slots=True)
-class Race:
+class _Course:
     """A worker and a copy loop that take turns."""
 
     stack: EmbeddedStack

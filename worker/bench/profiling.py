@@ -15,7 +15,7 @@ from worker.bench.stack import BenchError
 
 FORMATS: Final = {".svg": "flamegraph", ".json": "speedscope", ".txt": "raw"}
 _RATE: Final = "250"  # samples a second
-_START_S: Final = 1.0
+START_S: Final = 1.0
 _END_S: Final = 60.0
 
 
@@ -43,7 +43,7 @@ async def profiled(pid: int, file: Path) -> AsyncIterator[None]:
     )
     saying = asyncio.create_task(spy.communicate())
     try:
-        await asyncio.wait([saying], timeout=_START_S)  # it says nothing when it has begun
+        await asyncio.wait([saying], timeout=START_S)  # it says nothing when it has begun
         yield
     finally:
         if spy.returncode is None:

@@ -106,11 +106,11 @@ def pipeline_tables(report: PipelineReport) -> list[Table | Text]:
             f"{pair.worker.nats_cpu_us:.1f} {pair.copy_loop.nats_cpu_us:.1f}",
         )
     ratios = f"{report.ratio:.2f}, with effects {report.ratio_with_effects:.2f}"
-    share = f"{report.cpu_us_per_fact:.1f} us for a fact, {report.cpu_share:.2f} of the copy loop's"
+    most = f"at most {report.cpu_share_max:g} of the copy loop's {report.copy_loop_cpu_us:.1f}"
     return [
         table,
         Text(f"worker to copy loop, median: {ratios}; at least {report.ratio_min:g}"),
-        Text(f"the worker's processor time: {share}; at most {report.cpu_share_max:g}"),
+        Text(f"processor time of the worker for a fact: {report.cpu_us_per_fact:.1f} us; {most}"),
     ]
 
 
