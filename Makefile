@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed
 USED_AS_A_WHOLE := tests/behaviour tests/cli tests/end_to_end tests/faults tests/governance
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test bench bench-worker fuzz governance faults check lint types imports format lock clean
+.PHONY: help run dev test bench bench-worker bench-pipeline fuzz governance faults check lint types imports format lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -47,6 +47,12 @@ bench: $(STAMP) ## how fast rules are decided and compiled, beside other engines
 bench-worker: $(STAMP) ## how fast one worker answers commands and lists 100,000 rules; fails when a floor does not hold
 	@$(BIN)/rulestream bench commands --check
 	@$(BIN)/rulestream bench list --check
+
+bench-pipeline: $(STAMP) ## how fast and how soon a worker decides facts, beside a loop that only copies; fails when a floor does not hold
+	@$(BIN)/rulestream bench pipeline --check
+	@$(BIN)/rulestream bench latency --check
+	@$(BIN)/rulestream bench backlog --check
+	@$(BIN)/rulestream bench start --check
 
 fuzz: $(STAMP) ## the long form of the fuzzers: FUZZ_RUNS=100000 inputs each, over rules and over facts
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
