@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from domain.identifiers import Actor, CommandId, RuleId, TemplateId, is_dotted_name
@@ -56,6 +57,7 @@ def events_of(rule_id: RuleId) -> str:
     return f"rules.event.{rule_id}.>"
 
 
+@lru_cache(maxsize=4096)
 def fact_type(subject: str) -> str | None:
     """Return a fact's type, which is the rest of its subject; None when that is no fact type."""
     rest = subject.removeprefix(FACT_PREFIX)

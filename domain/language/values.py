@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Any, Final
 
 from domain.language.limits import OUTPUT_ITEMS_MAX
@@ -236,9 +236,14 @@ def _fraction(ns: int) -> str:
 def timestamp_to_text(moment: Timestamp) -> str:
     """Return the moment as RFC 3339 in UTC, with as many fraction digits as it needs."""
     seconds, ns = divmod(moment.ns, NS)
+    return f"{_second_text(seconds)}{_fraction(ns)}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second_text(seconds: int) -> str:
     days, rest = divmod(seconds, _DAY_S)
     day = date.fromordinal(days + _EPOCH_ORDINAL)
-    return f"{day.isoformat()}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}{_fraction(ns)}Z"
+    return f"{day.isoformat()}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
 
 
 def duration_to_text(length: Duration) -> str:
