@@ -64,6 +64,14 @@ class StreamSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """How long a stream keeps a message (0: for ever) and knows its id, in seconds."""
+
+    max_age_s: float
+    duplicate_window_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ConsumerSpec:
     """One durable pull consumer."""
 
@@ -184,6 +192,14 @@ async def apply(wanted: Topology, control: Client, data: Client) -> Applied:
         else:
             done.differences.extend(_compare("consumer", f"{consumer.stream}/{consumer.name}", consumer.config, found))
     return done
+
+
+async def limits(client: Client, stream: str) -> StreamLimits:
+    """Return the limits that a stream has, whatever was wished for; raises TopologyError when it is not there."""
+    answer = await _request(client, f"STREAM.INFO.{stream}", None, tolerated=frozenset())
+    assert answer is not None
+    config = answer["config"]
+    return StreamLimits(config.get("max_age", 0) / _SECOND_NS, config.get("duplicate_window", 0) / _SECOND_NS)
 
 
 async def batched(client: Client, settings: TopologySettings) -> frozenset[str]:

@@ -22,7 +22,7 @@ import structlog
 
 from domain.decisions.retention import Span, missing_spans
 from domain.errors import UnavailableError
-from worker.adapters.postgres.partitions import ExpiredPartition, Partition
+from worker.adapters.postgres.partitions import STRAYS_AT_ONCE, ExpiredPartition, Partition
 from worker.breakers import BusyError
 
 PERIOD_S: Final = 300.0
@@ -202,9 +202,13 @@ class Housekeeper:
             if await self._insist(partial(self._storage.drop, expired)):
                 done.dropped += 1
                 _log.info("partition_dropped", name=expired.name, keys=keys)
-        while gone := await self._storage.expire_strays(due_ns):
-            done.keys += gone
-            _log.info("strays_dropped", count=gone)
+        gone = strays = await self._storage.expire_strays(due_ns)
+        while gone == STRAYS_AT_ONCE:
+            gone = await self._storage.expire_strays(due_ns)
+            strays += gone
+        if strays:
+            done.keys += strays
+            _log.info("strays_dropped", count=strays)
 
     async def _expire_keys(self, expired: ExpiredPartition, done: Kept) -> int:
         """Take an expired partition's keys away, for half of the time at most: facts are stored meanwhile.

@@ -16,6 +16,7 @@ import structlog
 from nats.aio.client import Client
 from redis.asyncio import Redis
 
+from domain.decisions.retention import require_retention
 from domain.errors import UnavailableError
 from domain.rules.content import format_moment
 from streams import topology
@@ -29,6 +30,7 @@ from streams.facts.reader import StreamFacts
 from streams.wire import BatchPublisher
 from worker.adapters.postgres.cache_key import cache_key
 from worker.adapters.postgres.decisions import PostgresDecisions
+from worker.adapters.postgres.partitions import PostgresPartitions
 from worker.adapters.postgres.pool import GuardedPool, open_pool
 from worker.adapters.postgres.releases import record_start
 from worker.adapters.postgres.transactions import PostgresTransactions
@@ -43,6 +45,7 @@ from worker.health import PING_TIMEOUT_S, Health
 from worker.probes import Probes, Readiness, State
 from worker.relay import OutboxRelay
 from worker.release import language_digest, this_release
+from worker.retention import Housekeeper, RetentionPolicy
 from worker.rulesets import Rulesets
 from worker.schema import require_schema
 from worker.settings import Role, Settings
@@ -99,8 +102,8 @@ class Worker:
     async def start(self) -> None:
         """Connect to every server, declare what is missing, load the ruleset and begin to work.
 
-        Raises UnavailableError naming the server and its address, SchemaError, TopologyError; then nothing is left
-        running.
+        Raises UnavailableError naming the server and its address, SchemaError, TopologyError, and RetentionError when
+        facts could outlive their decisions; then nothing is left running.
         """
         try:
             await self._start()
@@ -177,6 +180,8 @@ class Worker:
         )
         self._on_stop("nats", lambda: _close_client(data))
         await _declare_topology(settings, data)
+        if Role.FACTS in settings.roles:
+            await self._keep_house(data, pool)
         redis, cache = await self._open_cache()
         transactions = PostgresTransactions(pool)
         decisions = PostgresDecisions(pool)
@@ -278,6 +283,19 @@ class Worker:
         except UnavailableError as error:  # active rules come from Postgres meanwhile
             _log.warning("cache_away", call="start", reason=error.message)
         return client, cache
+
+    async def _keep_house(self, data: Client, pool: GuardedPool) -> None:
+        """See to it that decisions outlive their facts, and that there are partitions for them now and later."""
+        settings = self._settings
+        facts = await topology.limits(data, settings.facts_stream)
+        require_retention(
+            settings.decision_retention_s, settings.facts_stream, facts.max_age_s, facts.duplicate_window_s
+        )
+        policy = RetentionPolicy(settings.decision_retention_s, settings.decision_partition_s, facts.max_age_s)
+        housekeeper = Housekeeper(PostgresPartitions(pool), policy, self._telemetry)
+        await housekeeper.prepare()
+        housekeeper.start()
+        self._on_stop("housekeeper", housekeeper.stop)
 
     def _on_stop(self, part: str, stop: Callable[[], Awaitable[None]]) -> None:
         """Have a part stopped in its turn, within a bound: one part that hangs must not keep the others from it."""

@@ -7,8 +7,10 @@ printed or logged whole.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -24,9 +26,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from domain.decisions.retention import RetentionError, require_retention
 from domain.errors import ValidationError
 from domain.roles import RolePolicy
 from streams.topology import TopologySettings
+
+# Looking up decisions by fact goes through every partition.
+PARTITIONS_MAX: Final = 200
 
 # What the command line reads from the environment beside the settings.
 _NO_SETTINGS: Final = frozenset({"RULESTREAM_CONFIG", "RULESTREAM_ACTOR"})
@@ -127,6 +133,7 @@ class Settings(BaseSettings):
     ruleset_poll_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     stop_timeout_s: Annotated[float, Field(gt=0, le=600)] = 25.0
     decision_retention_s: Annotated[int, Field(gt=0)] = 30 * 24 * 3600
+    decision_partition_s: Annotated[int, Field(ge=3600, le=366 * 24 * 3600)] = 24 * 3600
 
     fact_bytes_max: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 512 * 1024
     store_facts: bool = False
@@ -195,6 +202,22 @@ class Settings(BaseSettings):
         return tuple(sources)
 
 
+def _retention_problems(settings: Settings) -> Iterator[str]:
+    """Give what is wrong with how long decisions are kept; the stream's own limits are looked at when it is there."""
+    window_s = min(settings.duplicate_window_s, settings.facts_max_age_s)
+    try:
+        require_retention(settings.decision_retention_s, settings.facts_stream, settings.facts_max_age_s, window_s)
+    except RetentionError as error:
+        yield error.message
+    count = math.ceil(settings.decision_retention_s / settings.decision_partition_s)
+    if count > PARTITIONS_MAX:
+        least_s = math.ceil(settings.decision_retention_s / PARTITIONS_MAX)
+        yield (
+            f"RULESTREAM_DECISION_PARTITION_S: makes {count} partitions of RULESTREAM_DECISION_RETENTION_S, and in more"
+            f" than {PARTITIONS_MAX} decisions are slow to look up: set it to {least_s} or more"
+        )
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the settings; raises SettingsError naming every setting that is wrong, and none of their values."""
     problems: list[str] = []
@@ -219,13 +242,8 @@ def load_settings(**overrides: object) -> Settings:
             problems.append(f"RULESTREAM_{name.upper()}: {found['msg'].removeprefix('Value error, ')}")
     except ValueError as error:  # the TOML file does not parse
         problems.append(f"RULESTREAM_CONFIG: {error}")
-    if settings is not None and settings.facts_max_age_s:
-        needed = settings.facts_max_age_s + settings.duplicate_window_s
-        if settings.decision_retention_s <= needed:
-            problems.append(
-                "RULESTREAM_DECISION_RETENTION_S: must exceed the age limit of FACTS plus its duplicate window"
-                f" ({needed} s), or a fact could be decided twice"
-            )
+    if settings is not None:
+        problems.extend(_retention_problems(settings))
     if problems or settings is None:
         raise SettingsError("wrong settings:\n  " + "\n  ".join(problems))
     return settings

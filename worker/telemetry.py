@@ -56,7 +56,7 @@ def configure_logging(form: Literal["json", "console"], level: str) -> None:
 
 
 class Telemetry:
-    """The worker's metrics, by OpenTelemetry, read in Prometheus's form; a FactObserver."""
+    """The worker's metrics, by OpenTelemetry, read in Prometheus's form; a FactObserver and a StorageObserver."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -81,6 +81,15 @@ class Telemetry:
         self._duration = meter.create_histogram(
             "rulestream.batch.duration", unit="s", description="From deciding a batch to acknowledging it."
         )
+        self._made = meter.create_counter("rulestream.partitions.made", description="Partitions of decisions made.")
+        self._dropped = meter.create_counter(
+            "rulestream.partitions.dropped", description="Partitions dropped when their decisions' time was over."
+        )
+        self._moved = meter.create_counter(
+            "rulestream.decisions.moved", description="Decisions moved from the default partition to their own."
+        )
+        self._expired = meter.create_counter("rulestream.keys.expired", description="Keys of facts removed for age.")
+        self._failed = meter.create_counter("rulestream.housekeeping.failed", description="Housekeeping that failed.")
         self.up: dict[str, bool] = {"nats": False, "postgres": False, "redis": False}
         self.breakers: dict[str, BreakerState] = {}
         self.revision = 0
@@ -107,6 +116,13 @@ class Telemetry:
         self._repeated.add(repeated)
         self._redelivered.add(redelivered)
         self._duration.record(seconds)
+
+    def storage_kept(self, *, made: int, moved: int, dropped: int, keys: int, failed: bool) -> None:
+        self._made.add(made)
+        self._moved.add(moved)
+        self._dropped.add(dropped)
+        self._expired.add(keys)
+        self._failed.add(int(failed))
 
     def dependency(self, service: str, *, is_up: bool) -> None:
         self.up[service] = is_up

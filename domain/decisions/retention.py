@@ -29,9 +29,13 @@ def require_retention(retention_s: int, facts_stream: str, max_age_s: float, dup
     if retention_s <= needed_s:
         raise RetentionError(
             f"{RETENTION_SETTING}: {retention_s} s must exceed the age limit of {facts_stream} plus its duplicate"
-            f" window ({max_age_s:g} s and {duplicate_window_s:g} s), or a fact could be decided twice: raise it above"
-            f" {needed_s:g}, or lower the stream's max_age"
+            f" window ({_text(max_age_s)} s and {_text(duplicate_window_s)} s), or a fact could be decided twice:"
+            f" raise it above {_text(needed_s)}, or lower the stream's max_age"
         )
+
+
+def _text(seconds: float) -> str:
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)

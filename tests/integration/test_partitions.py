@@ -393,14 +393,15 @@ class TestOthersAtWork:
     async def test_nothing_is_lost_or_refused_while_partitions_come_and_go_under_those_who_store(
         self, pool: asyncpg.Pool, clock: Clock, store: PostgresDecisions
     ) -> None:
-        """Three store into days with and without partitions, while a fourth makes these and lets them expire."""
+        """Three store what was stored in the last nine days or will be, while a fourth keeps house and time goes on."""
         stored: list[StoredDecision] = []
         numbers = itertools.count()
         is_over = asyncio.Event()
 
         async def keep_storing() -> None:
             while not is_over.is_set():
-                batch = [decision(n, NOON_NS + n % 12 * DAY_NS + n) for n in itertools.islice(numbers, 20)]
+                oldest_ns = clock.worker_ns - 9 * DAY_NS
+                batch = [decision(n, oldest_ns + n % 14 * DAY_NS + n) for n in itertools.islice(numbers, 20)]
                 found = await store.store(batch)
                 assert found.first == {}
                 assert found.unsettled == frozenset()

@@ -107,6 +107,14 @@ def test_decisions_must_be_kept_longer_than_a_fact_can_come_again(retention_s: i
     assert load_settings(decision_retention_s=7 * DAY_S + 121).decision_retention_s == 7 * DAY_S + 121
 
 
+def test_partitions_must_not_be_too_many_to_look_through() -> None:
+    with pytest.raises(SettingsError, match=r"RULESTREAM_DECISION_PARTITION_S: makes 720 partitions .* 12960 or more"):
+        load_settings(decision_partition_s=3600)
+    assert load_settings(decision_partition_s=12_960).decision_partition_s == 12_960
+    with pytest.raises(SettingsError, match="RULESTREAM_DECISION_PARTITION_S"):
+        load_settings(decision_partition_s=3599)
+
+
 def test_a_control_account_of_its_own_has_its_own_address() -> None:
     settings = load_settings(control_nats_url="nats://127.0.0.1:4223")
     assert settings.control_url == "nats://127.0.0.1:4223"
