@@ -75,7 +75,7 @@ def list_(
 @app.command()
 def show(sequence: SequenceArgument, json: JsonOption = False) -> None:
     """Show a letter: what it was, why it is dead and what helps, its headers and its bytes."""
-    from worker.cli.dead_letters import letter_panel, whole_letter
+    from worker.cli.dead_letters import letter_panel, payload_text, whole_letter
     from worker.cli.output import print_json, stdout
     from worker.cli.running import run
 
@@ -93,6 +93,7 @@ def show(sequence: SequenceArgument, json: JsonOption = False) -> None:
         print_json(whole_letter(letter))
     else:
         stdout().print(letter_panel(letter))
+        typer.echo(payload_text(letter.data or b""))
 
 
 @app.command()

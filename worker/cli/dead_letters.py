@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -152,7 +152,7 @@ def letters_table(letters: Sequence[DeadLetter]) -> RenderableType:
 
 
 def letter_panel(letter: DeadLetter) -> RenderableType:
-    """A letter, whole."""
+    """A letter, but for its bytes."""
     why_not = obstacle(letter)
     lines = [
         ("subject", letter.subject),
@@ -172,11 +172,14 @@ def letter_panel(letter: DeadLetter) -> RenderableType:
         if text:
             table.add_row(Text(visible(label), style="dim"), Text(visible(text)))
     title = Text(f"dead letter {letter.sequence} ({letter.kind})", style="bold")
-    return Group(Panel(table, title=title, title_align="left"), Text(visible_lines(payload_text(letter.data or b""))))
+    return Panel(table, title=title, title_align="left")
 
 
 def payload_text(data: bytes) -> str:
-    """Write bytes for people: JSON on several lines, else text, else hexadecimal; the end of many is left out."""
+    """Write bytes for people: JSON on several lines, else text, else hexadecimal; the end of many is left out.
+
+    What a terminal would obey is escaped.
+    """
     try:
         text = (msgspec.json.format(data) if _is_json(data) else data).decode()
     except UnicodeDecodeError:
@@ -187,7 +190,7 @@ def payload_text(data: bytes) -> str:
     else:
         left = max(len(text) - SHOWN_BYTES_MAX, 0)
         text = text[:SHOWN_BYTES_MAX]
-    return f"{text}\n… and {left} more; --json shows all" if left else text
+    return visible_lines(f"{text}\n… and {left} more; --json shows all" if left else text)
 
 
 def _is_json(data: bytes) -> bool:
