@@ -90,7 +90,7 @@ class TestRedecide:
         shown = line.run("redecide", ids[0]).stdout.splitlines()
         assert shown[0] == f"equal: {ids[0]} of order.placed order-0, ruleset 1"
         assert re.fullmatch(
-            r"1 decisions: 1 equal, 0 different, 0 expired, 0 failed; [\d.]+ s, [\d,]+ a second", shown[1]
+            r"1 decision: 1 equal, 0 different, 0 expired, 0 failed; [\d.]+ s, [\d,]+ a second", shown[1]
         )
 
     def test_every_decision_since_a_time_is_made_again_oldest_first(

@@ -84,7 +84,7 @@ async def _redecide(
     from worker.cli.output import progress
 
     async with _redecider(settings) as (redecider, releases):
-        report.releases = releases
+        report.begin(releases)
         if times[0] is None:
             total: int | None = len(keys)
             found = redecider.by_keys(keys)
@@ -154,9 +154,9 @@ class _Report:
         self._json = json
         self._tells_equal = tells_equal
         self._counts: Counter[str] = Counter()
-        self._started = time.monotonic()
+        self._started = 0.0
+        self._releases: Sequence[StartedRelease] = ()
         self.is_complete = False
-        self.releases: Sequence[StartedRelease] = ()
 
     @property
     def decisions(self) -> int:
@@ -166,6 +166,11 @@ class _Report:
     def is_clean(self) -> bool:
         """Whether every decision came out as it is stored."""
         return self._counts["equal"] == self.decisions
+
+    def begin(self, releases: Sequence[StartedRelease]) -> None:
+        """Take the time from now on; ``releases`` are those that may have made the decisions."""
+        self._started = time.monotonic()
+        self._releases = releases
 
     def add(self, one: Redecision) -> None:
         """Count a decision that was made again, and print it unless it is one of many that are equal (for people)."""
@@ -197,13 +202,14 @@ class _Report:
                     "seconds": round(seconds, 3),
                     "decisionsPerSecond": round(rate, 1),
                     "release": asdict(this_release()),
-                    "releases": [_release(one) for one in self.releases],
+                    "releases": [_release(one) for one in self._releases],
                 }
             )
             return
         counts = ", ".join(f"{self._counts[status]:,} {status}" for status in STATUSES)
         ended = "" if self.is_complete else "ended early: "
-        typer.echo(f"{ended}{self.decisions:,} decisions: {counts}; {seconds:.1f} s, {rate:,.0f} a second")
+        noun = "decision" if self.decisions == 1 else "decisions"
+        typer.echo(f"{ended}{self.decisions:,} {noun}: {counts}; {seconds:.1f} s, {rate:,.0f} a second")
         if self._counts["expired"]:
             say("FACT_EXPIRED: a fact can be decided again while its stream holds it, or with RULESTREAM_STORE_FACTS")
         if self._counts["different"] or self._counts["failed"]:
@@ -216,7 +222,7 @@ class _Report:
         from worker.release import this_release
 
         say(f"made again by {this_release()}")
-        others = [one for one in self.releases if one.release != this_release()]
+        others = [one for one in self._releases if one.release != this_release()]
         if not others:
             say("workers of no other release have decided facts here")
         for one in others:
