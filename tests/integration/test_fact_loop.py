@@ -18,10 +18,10 @@ from nats.js.api import RawStreamMsg
 from domain.decisions.ruleset import Ruleset
 from domain.identifiers import fact_key
 from domain.language import FactContext, Outcome
-from domain.ports import DecisionStore, StoredDecision, StoreResult
+from domain.ports import DecisionStore, FactPlace, FactTrials, StoredDecision, StoreResult
 from streams.connection import connect
 from streams.facts.intake import DeadReason
-from streams.facts.loop import FactLoop, LoopSettings
+from streams.facts.loop import TRIALS_MAX, FactLoop, LoopSettings
 from streams.facts.puller import Puller, PullSettings
 from streams.topology import TopologySettings, apply, batched, topology
 from streams.wire import BatchPublisher, send
@@ -124,6 +124,22 @@ class Running:
         self.ruleset = RULESET
 
 
+class RecordedTrials(FakeTrials):
+    """Trials that tell what was tried; of the fact at ``died_of`` every trial so far ended in death."""
+
+    def __init__(self, died_of: int = 0) -> None:
+        super().__init__()
+        self.tried: list[FactPlace] = []
+        self._died_of = died_of
+
+    async def begin(self, fact: FactPlace, ended: Sequence[FactPlace] = ()) -> int:
+        begun = await super().begin(fact, ended)
+        self.tried.append(fact)
+        if fact.sequence == self._died_of and begun == 1:
+            self.begun[fact] = begun = TRIALS_MAX + 1
+        return begun
+
+
 Start = Callable[..., Awaitable[Running]]
 
 
@@ -140,16 +156,22 @@ async def start(bus: Bus, nats_url: str) -> AsyncIterator[Start]:
     """Give what starts loops; they are stopped at the end."""
     async with AsyncExitStack() as stack:
 
-        async def make(store: DecisionStore | None = None, pulls: PullSettings = PULLS, **settings: Any) -> Running:
+        async def make(
+            store: DecisionStore | None = None,
+            pulls: PullSettings = PULLS,
+            trials: FactTrials | None = None,
+            **settings: Any,
+        ) -> Running:
             chosen = {"batch_facts": 50, "stop_timeout_s": 5.0, **settings}
-            return await stack.enter_async_context(running(nats_url, store or FakeDecisions(), pulls, chosen))
+            given = (store or FakeDecisions(), trials or FakeTrials())
+            return await stack.enter_async_context(running(nats_url, *given, pulls, chosen))
 
         yield make
 
 
 @asynccontextmanager
 async def running(
-    nats_url: str, store: DecisionStore, pulls: PullSettings, settings: dict[str, Any]
+    nats_url: str, store: DecisionStore, trials: FactTrials, pulls: PullSettings, settings: dict[str, Any]
 ) -> AsyncIterator[Running]:
     client = await connect(nats_url, "test-facts")
     observer = Observer()
@@ -159,7 +181,7 @@ async def running(
         Puller(client, "FACTS", "rulestream-facts", pulls),
         BatchPublisher(client, batched=await batched(client, TopologySettings())),
         store,
-        FakeTrials(),
+        trials,
         lambda: started.ruleset,
         FakeClock(),
         observer,
@@ -417,6 +439,109 @@ class TestOutages:
         await bus.all_settled()
         assert await bus.count("DECISIONS") == 2
         assert run.observer.counts["redelivered"] == 1
+
+
+class TestSuspects:
+    """Facts that come for the third time and more."""
+
+    async def again(self, bus: Bus, times: int) -> None:
+        """Have every fact delivered so many times, to somebody who does nothing with it."""
+        pull = await bus.jetstream.pull_subscribe_bind("rulestream-facts", stream="FACTS")
+        for _ in range(times):
+            for message in await pull.fetch(100, timeout=1):
+                await message.nak()
+            await bus.client.flush()
+        await pull.unsubscribe()
+
+    async def test_each_is_tried_alone_on_record_and_crossed_out_and_all_are_decided(
+        self, bus: Bus, start: Start
+    ) -> None:
+        await bus.send_orders(7)
+        await self.again(bus, 2)
+        trials = RecordedTrials()
+        run = await start(trials=trials)
+        await bus.all_settled()
+        assert await bus.count("DECISIONS") == 7
+        assert sorted(place.sequence for place in trials.tried) == list(range(1, 8))
+        assert not trials.begun
+        assert run.observer.counts["redelivered"] == 7
+
+    async def test_one_that_killed_its_workers_becomes_a_dead_letter_and_its_neighbours_are_decided(
+        self, bus: Bus, start: Start
+    ) -> None:
+        await bus.send_orders(5)
+        await self.again(bus, 2)
+        trials = RecordedTrials(died_of=3)
+        run = await start(trials=trials)
+        await bus.all_settled()
+        decided = [json.loads(message.data or b"")["factSeq"] for message in await bus.stored("DECISIONS")]
+        assert sorted(decided) == [1, 2, 4, 5]
+        (letter,) = await bus.stored("DEAD_LETTERS")
+        assert (letter.headers or {})["Rulestream-Reason"] == DeadReason.KILLED_WORKER.value
+        assert (letter.headers or {})["Rulestream-Sequence"] == "3"
+        await until(lambda: answer(not trials.begun))
+        assert run.observer.counts["dead"] == 1
+
+    async def test_one_that_was_decided_before_it_began_to_kill_keeps_its_decision(
+        self, bus: Bus, start: Start, store: DecisionStore
+    ) -> None:
+        headers = {"Nats-Msg-Id": "m1"}
+        await bus.send({"total": 150}, headers)
+        first = await start(store)
+        await bus.all_settled()
+        await first.loop.stop()
+        await bus.jetstream.delete_consumer("FACTS", "rulestream-facts")
+        await apply(topology(TopologySettings()), bus.client, bus.client)
+        await self.again(bus, 2)
+        await start(store, trials=RecordedTrials(died_of=1))
+        await bus.all_settled()
+        assert (await bus.count("DECISIONS"), await bus.count("DEAD_LETTERS")) == (1, 0)
+
+    async def test_while_trials_cannot_be_recorded_nothing_is_tried(self, bus: Bus, start: Start) -> None:
+        await bus.send_orders(3)
+        await self.again(bus, 2)
+        trials = RecordedTrials()
+        trials.is_away = True
+        run = await start(trials=trials)
+        await until(lambda: answer(("postgres", False) in run.observer.dependencies))
+        assert await bus.count("DECISIONS") == 0
+        trials.is_away = False
+        await bus.all_settled()
+        assert await bus.count("DECISIONS") == 3
+
+
+class TestInProgress:
+    async def test_facts_in_hand_are_delivered_to_nobody_else_while_the_store_is_away(
+        self, bus: Bus, start: Start
+    ) -> None:
+        await bus.jetstream.delete_consumer("FACTS", "rulestream-facts")
+        await apply(topology(TopologySettings(ack_wait_s=1)), bus.client, bus.client)
+        store = FakeDecisions()
+        store.is_away = True
+        run = await start(store, ack_wait_s=1.0, batch_facts=10)
+        await bus.send_orders(60)
+        # More than AckWait has to go by; a fact that was not reported as in progress would have come again.
+        began = asyncio.get_running_loop().time()
+        await until(lambda: answer(asyncio.get_running_loop().time() - began > 2.5))
+        store.is_away = False
+        await bus.all_settled()
+        assert await bus.count("DECISIONS") == 60
+        assert run.observer.counts["redelivered"] == 0
+
+    async def test_no_facts_are_asked_for_while_the_store_is_away(self, bus: Bus, start: Start) -> None:
+        store = FakeDecisions()
+        store.is_away = True
+        pulls = PullSettings(window=20, request_messages=10, request_expires_s=2.0)
+        await start(store, pulls=pulls, batch_facts=10)
+        await bus.send_orders(10)
+        await until(lambda: answer(store.calls >= 2))
+        await bus.send_orders(200, first=10)
+        waiting, in_hand = await bus.unfinished()
+        assert in_hand <= 10 + 20
+        assert waiting >= 210 - 30
+        store.is_away = False
+        await bus.all_settled()
+        assert await bus.count("DECISIONS") == 210
 
 
 class TestDefects:
