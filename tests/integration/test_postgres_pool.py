@@ -248,3 +248,38 @@ class TestAServerThatOnlyReads:
                 with pytest.raises(UnavailableError, match="only reads"):
                     await pool.ping(TIMEOUT_S)
             await pool.ping(TIMEOUT_S)
+
+
+class TestAConnectionThatEndsUnderOurHands:
+    async def test_however_its_end_meets_a_statement_the_server_is_away_and_comes_back(self, database: str) -> None:
+        """The server's last words may come while nobody asks anything, or in the middle: none is a defect of ours."""
+        outcomes = set()
+        administrator = await asyncpg.connect(database)
+        try:
+            async with pool_on(database, size_max=4) as pool:
+                for _ in range(60):
+                    calls = [asyncio.create_task(pool.fetchval(f"SELECT {number}")) for number in range(8)]
+                    await administrator.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                    outcomes |= {type(found) for found in await asyncio.gather(*calls, return_exceptions=True)}
+                assert await eventually(lambda: self.answer(pool), lambda found: found == 1) == 1
+        finally:
+            await administrator.close()
+        assert outcomes == {int, UnavailableError}
+
+    @staticmethod
+    async def answer(pool: GuardedPool) -> int | None:
+        try:
+            return int(await pool.fetchval("SELECT 1"))
+        except UnavailableError:
+            return None
+
+    async def test_a_connection_whose_state_the_driver_lost_is_dropped(self, database: str) -> None:
+        async with pool_on(database, size_max=1) as pool:
+            before = await backend(pool)
+            with pytest.raises(UnavailableError, match="cannot switch to state"):
+                async with pool.acquire():
+                    raise asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress")
+            assert await backend(pool) != before

@@ -47,7 +47,9 @@ def translated() -> Iterator[None]:
         if state[:2] in _REFUSED:
             raise DecisionsRefusedError(f"Postgres refuses the data: {type(error).__name__}") from error
         raise
-    except asyncpg.TargetServerAttributeNotMatched as error:  # several hosts, and none is what the DSN wants
+    except asyncpg.InternalClientError as error:
+        # The driver has lost track of a connection that the server ended while it was idle; or the DSN names several
+        # hosts, and none of them is as it wants.
         raise UnavailableError("postgres", f"Postgres is away: {error}") from error
     except asyncpg.InterfaceError as error:
         if isinstance(error, ValueError):  # the driver's own data error: a value that its parameter's type cannot hold

@@ -83,6 +83,9 @@ class GuardedPool(_Pool):
                 connection.terminate()  # the server undoes what it did; asking it to would be waiting once more
                 await self.expire_connections()
                 raise
+            except asyncpg.InternalClientError:
+                connection.terminate()  # the driver knows no more where it stands with the server
+                raise
             except asyncpg.ReadOnlySQLTransactionError:
                 await self.expire_connections()
                 raise
