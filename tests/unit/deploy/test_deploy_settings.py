@@ -73,6 +73,8 @@ def test_a_default_on_the_page_is_the_default(setting: str, default: str) -> Non
 
     if isinstance(shown, frozenset):
         assert shown == set(default.split(","))
+    elif isinstance(shown, bool):
+        assert str(shown).lower() == default
     elif isinstance(shown, float):
         assert shown == float(default)
     else:
