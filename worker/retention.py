@@ -170,26 +170,34 @@ class Housekeeper:
             _log.warning("decisions_outside_partitions", count=strays)
 
     async def _make_needed(self, done: Kept) -> None:
+        names: list[str] = []
+        moved = done.moved
+        try:
+            await self._attach_needed(done, names)
+        finally:
+            done.made += len(names)
+            if names:
+                _log.info("partitions_made", names=sorted(names), moved=done.moved - moved)
+
+    async def _attach_needed(self, done: Kept, names: list[str]) -> None:
+        async def attach(span: Span) -> None:
+            strays = await self._storage.strays(span)
+            names.append(await self._storage.attach(span))
+            done.moved += strays
+
         earliest_ns, latest_ns = await self._clocks()
         needed = self._policy.needed(earliest_ns, latest_ns)
         length_ns = self._policy.partition_s * _SECOND_NS
         missing = missing_spans([one.span for one in await self._storage.partitions()], needed, length_ns)
         for span in sorted(missing, key=lambda span: abs(span.since_ns - latest_ns)):  # today's first
-            await self._attach(span, done)
+            await attach(span)
         # Decisions of other times that were stored without a partition, as far as they are to be kept and not ahead.
         others = Span(self._policy.due_before_ns(earliest_ns), needed.until_ns)
         while (stray_ns := await self._storage.first_stray_ns(others)) is not None:
             taken = [one.span for one in await self._storage.partitions()]
             for span in missing_spans(taken, Span(stray_ns, stray_ns + 1), length_ns):
-                await self._attach(span, done)
+                await attach(span)
             others = Span(stray_ns + 1, others.until_ns)
-
-    async def _attach(self, span: Span, done: Kept) -> None:
-        moved = await self._storage.strays(span)
-        name = await self._storage.attach(span)
-        done.made += 1
-        done.moved += moved
-        _log.info("partition_made", name=name, moved=moved)
 
     async def _expire(self, done: Kept) -> None:
         earliest_ns, _ = await self._clocks()
