@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from domain.decisions.fact import Fact
 from domain.decisions.ruleset import ActiveRule, Ruleset, RulesetState
@@ -323,8 +323,7 @@ class PlanCache(Protocol):
     async def store(self, plans: Mapping[bytes, StoredPlan]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDecision:
+class StoredDecision(NamedTuple):
     """A decision and its effects as the bytes that are published: first stored, first and for ever right.
 
     ``stored_at_ns`` is the time at which the stream stored the fact, in nanoseconds since 1970 UTC. ``fact`` is the
@@ -500,7 +499,10 @@ class FactTrials(Protocol):
         ...
 
     async def end(self, facts: Sequence[FactPlace]) -> None:
-        """Take back every trial of messages that came to a decision; of those that have none it does nothing."""
+        """Take back every trial of messages that came to a decision; of those that have none it does nothing.
+
+        What a call that failed did not take back, the next call of any kind does.
+        """
         ...
 
     async def expire(self, before_ns: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -73,14 +72,14 @@ def decision(number: int, says: object = None, **changes: object) -> StoredDecis
         revision=7,
         body=b"",
     )
-    made = replace(made, **changes)  # type: ignore[arg-type]
+    made = made._replace(**changes)  # type: ignore[arg-type]
     body = {
         "factSeq": made.sequence,
         "factTime": time_text(made.time_ns),
         "ruleset": {"revision": made.revision, "digest": "00"},
         "output": says,
     }
-    return replace(made, body=msgspec.json.encode(body))
+    return made._replace(body=msgspec.json.encode(body))
 
 
 # Decisions with everything that bytes and text can hold.
@@ -114,7 +113,7 @@ async def test_a_store_of_new_decisions_finds_nothing(store: DecisionStore, deci
 async def test_a_decision_that_is_there_stands_byte_for_byte_and_is_given_back(store: DecisionStore) -> None:
     await store.store(WHOLE)
     later = [
-        replace(one, body=b"other", effects=(("c", "id-9", b"other"),), matched=not one.matched, fact=b"other")
+        one._replace(body=b"other", effects=(("c", "id-9", b"other"),), matched=not one.matched, fact=b"other")
         for one in WHOLE
     ]
     found = await store.store(later)
@@ -128,7 +127,7 @@ async def test_a_fact_that_the_stream_stored_again_at_another_time_has_the_first
 ) -> None:
     first = decision(1, "first")
     await store.store([first])
-    again = replace(first, stored_at_ns=first.stored_at_ns + 10**15, sequence=99, body=b"again")
+    again = first._replace(stored_at_ns=first.stored_at_ns + 10**15, sequence=99, body=b"again")
     assert (await store.store([again])).first == {first.key: first}
     assert list(await store.find_by_fact_id(first.fact_id)) == [first]
 
@@ -148,7 +147,7 @@ async def test_a_fact_that_is_kept_comes_back_with_its_own_decision_and_not_in_w
     kept = [decision(1, fact=b"\x00\xff{"), decision(2, fact=b""), decision(3)]
     await store.store(kept)
     assert [await store.find(one.key) for one in kept] == kept
-    bare = [replace(one, fact=None) for one in kept]
+    bare = [one._replace(fact=None) for one in kept]
     assert (await store.store(kept)).first == {one.key: one for one in bare}
     assert [one.decision for one in (await store.list_by_criteria(DecisionCriteria())).items] == bare[::-1]
     assert list(await store.find_by_fact_id("fact-1")) == bare[:1]

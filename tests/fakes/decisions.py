@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from domain.decisions.patterns import matches
 from domain.errors import UnavailableError
@@ -90,4 +89,4 @@ class FakeDecisions:
 
 
 def _without_fact(decision: StoredDecision) -> StoredDecision:
-    return decision if decision.fact is None else replace(decision, fact=None)
+    return decision if decision.fact is None else decision._replace(fact=None)

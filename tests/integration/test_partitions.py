@@ -332,7 +332,7 @@ class TestDropping:
     ) -> None:
         first = month[0][0]
         await storage.detach("decision_20241004t000000")
-        again = replace(first, stored_at_ns=NOON_NS + 19 * DAY_NS, body=decision(77, NOON_NS).body)
+        again = first._replace(stored_at_ns=NOON_NS + 19 * DAY_NS, body=decision(77, NOON_NS).body)
         # Between the two steps the key is there and its decision is not: the fact has to come again.
         assert (await store.store([again])).unsettled == {first.key}
         await housekeeper(storage, clock).keep_once()

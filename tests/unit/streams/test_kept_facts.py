@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 
@@ -99,7 +97,7 @@ class TestDecidedFacts:
 
     async def test_a_stream_made_anew_does_not_hide_what_was_stored_with_the_decision(self) -> None:
         facts = FakeFacts()
-        decision = replace(self.decided(facts, fact=self.kept()), stored_at_ns=STORED_AT_NS)
+        decision = self.decided(facts, fact=self.kept())._replace(stored_at_ns=STORED_AT_NS)
         assert await DecidedFacts(facts).find(decision) is not None
 
     @pytest.mark.parametrize("fact", [None, b"broken", "another"])

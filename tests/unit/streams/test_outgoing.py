@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -53,7 +52,7 @@ def a_decision() -> Decision:
 
 
 def a_stored_decision(**changes: object) -> StoredDecision:
-    return replace(stored_decision(a_decision(), DECIDED_AT, STORED_AT_NS, TRACEPARENT), **changes)  # type: ignore[arg-type]
+    return stored_decision(a_decision(), DECIDED_AT, STORED_AT_NS, TRACEPARENT)._replace(**changes)  # type: ignore[arg-type]
 
 
 class TestStoredDecision:

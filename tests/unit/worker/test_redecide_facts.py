@@ -100,7 +100,7 @@ class Ground:
 
     def tamper(self, decision: StoredDecision, **changes: Any) -> None:
         """Change what is stored."""
-        self.decisions.stored[decision.key] = replace(self.decisions.stored[decision.key], **changes)
+        self.decisions.stored[decision.key] = self.decisions.stored[decision.key]._replace(**changes)
 
     async def again(self, *decisions: StoredDecision) -> list[Redecision]:
         return [one async for one in self.redecider.by_keys([decision.key for decision in decisions])]
@@ -131,6 +131,10 @@ FACTS: dict[str, tuple[Any, dict[str, str] | None]] = {
     "a CloudEvent's in structured mode": (
         {**STRUCTURED, "data": {"customer": {"tier": "VIP"}}},
         {"content-type": "application/cloudevents+json"},
+    ),
+    "sent again from its dead letter": (
+        {"customer": {"tier": "VIP"}},
+        {"Rulestream-Origin": "FACTS:1@1748736000000000000"},
     ),
     "traced": ({"customer": {"tier": "VIP"}}, {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}),
 }
@@ -317,7 +321,7 @@ async def test_a_fact_that_is_gone_is_told_as_expired(ground: Ground) -> None:
 
 async def test_a_key_without_a_decision_is_told(ground: Ground) -> None:
     decision = await ground.decide({})
-    missing = replace(decision, key=b"\1" * 16)
+    missing = decision._replace(key=b"\1" * 16)
     assert shown(await ground.again(missing, decision)) == [("failed", ErrorCode.NOT_FOUND), ("equal", [])]
 
 
