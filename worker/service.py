@@ -6,6 +6,7 @@ A stop drains: no new work is taken, what was taken is finished and acknowledged
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
@@ -63,6 +64,7 @@ _POSTGRES_FAILURES: Final = 3
 _REDIS_FAILURES: Final = 1
 _BREAKER_PAUSE_S: Final = 1.0
 _STOP_GRACE_S: Final = 10.0
+_LAST_PARTS_S: Final = 1.0  # for each part, when those before it have used up the time
 
 _log = structlog.get_logger(__name__)
 
@@ -91,6 +93,7 @@ class Worker:
         self._facts: FactLoop | None = None
         self._probes = Probes(self.readiness, self._is_alive, self._exposition)
         self._is_stopping = False
+        self._stop_by = math.inf
         self._lost: UnavailableError | None = None
         self._has_lost = asyncio.Event()
 
@@ -112,8 +115,9 @@ class Worker:
             raise
 
     async def stop(self) -> None:
-        """Drain and stop everything, in the reverse order of the start."""
+        """Drain and stop everything, in the reverse order of the start, within one bound for all of it together."""
         self._is_stopping = True
+        self._stop_by = asyncio.get_running_loop().time() + self._settings.stop_timeout_s + _STOP_GRACE_S
         await self._resources.aclose()
         _log.info("worker_stopped")
 
@@ -302,7 +306,9 @@ class Worker:
 
         async def bounded() -> None:
             try:
-                async with asyncio.timeout(self._settings.stop_timeout_s + _STOP_GRACE_S):
+                left_s = self._stop_by - asyncio.get_running_loop().time()
+                bound_s = min(max(left_s, _LAST_PARTS_S), self._settings.stop_timeout_s + _STOP_GRACE_S)
+                async with asyncio.timeout(bound_s):
                     await stop()
             except TimeoutError:
                 _log.error("stop_timed_out", part=part)
