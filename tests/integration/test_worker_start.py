@@ -42,6 +42,11 @@ METRICS = (
     r'rulestream_breaker_state{.*service="postgres",state="half_open".*} 0\.0',
     r'rulestream_breaker_state{.*service="postgres",state="open".*} 0\.0',
     r'rulestream_breaker_state{.*service="redis",state="closed".*} 1\.0',
+    r"rulestream_partitions_made_total{.*} [1-9]\d*\.0",
+    r"rulestream_partitions_dropped_total{.*} 0\.0",
+    r"rulestream_decisions_moved_total{.*} 0\.0",
+    r"rulestream_keys_expired_total{.*} 0\.0",
+    r"rulestream_housekeeping_failed_total{.*} 0\.0",
     r"rulestream_ruleset_revision{.*} 0\.0",
     r"rulestream_ruleset_rules{.*} 0\.0",
 )
