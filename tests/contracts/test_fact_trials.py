@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import asyncpg
@@ -193,25 +193,83 @@ async def test_a_commit_does_not_wait_for_the_disk_and_others_still_do(
         assert await connection.fetchval("SHOW synchronous_commit") == "on"
 
 
-class TestAway:
-    """While the store is away that is said, whatever is asked of it."""
+class Away:
+    """A store of trials that can be away for a while."""
 
-    async def test_of_postgres(self, database: str) -> None:
-        async with proxied(database) as proxy:
-            pool = await open_pool(proxy.url, size_max=2, timeout_s=5)
-            trials = PostgresTrials(pool)
-            assert await trials.begin(FACT) == 1
-            await proxy.cut()
-            for call in (lambda: trials.begin(FACT), lambda: trials.end([FACT]), lambda: trials.expire(1)):
-                with pytest.raises(UnavailableError):
-                    await call()
-            proxy.mend()
-            assert await trials.begin(FACT) == 2
-            await pool.close()
+    def __init__(self, trials: FactTrials, leave: Callable[[], Awaitable[None]], come_back: Callable[[], None]) -> None:
+        self.trials = trials
+        self.leave = leave
+        self.come_back = come_back
 
-    async def test_of_the_fake(self) -> None:
-        trials = FakeTrials()
+
+@pytest.fixture
+async def fake_away() -> Away:
+    trials = FakeTrials()
+
+    async def leave() -> None:
         trials.is_away = True
-        for call in (lambda: trials.begin(FACT), lambda: trials.end([FACT]), lambda: trials.expire(1)):
+
+    def come_back() -> None:
+        trials.is_away = False
+
+    return Away(trials, leave, come_back)
+
+
+@pytest.fixture
+async def postgres_away(database: str) -> AsyncIterator[Away]:
+    async with proxied(database) as proxy:
+        pool = await open_pool(proxy.url, size_max=2, timeout_s=5)
+        yield Away(PostgresTrials(pool), proxy.cut, proxy.mend)
+        await pool.close()
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def store(request: pytest.FixtureRequest) -> Away:
+    """Give the fake, then the real thing."""
+    found: Away = request.getfixturevalue(f"{request.param}_away")
+    return found
+
+
+class TestAway:
+    """While the store is away that is said, whatever is asked of it, and no fact pays for it."""
+
+    async def test_that_is_said_and_trials_from_before_are_still_there_after(self, store: Away) -> None:
+        trials = store.trials
+        assert await trials.begin(FACT) == 1
+        await store.leave()
+        for call in (lambda: trials.begin(OTHERS[0]), lambda: trials.expire(1)):
             with pytest.raises(UnavailableError):
                 await call()
+        store.come_back()
+        assert await trials.begin(FACT) == 2
+
+    async def test_an_end_that_could_not_be_said_is_said_by_the_next_beginning(self, store: Away) -> None:
+        """A fact that was decided each time must not become a dead letter for the store's outages."""
+        trials = store.trials
+        for _ in range(3):
+            assert await trials.begin(FACT) == 1
+            await store.leave()
+            with pytest.raises(UnavailableError):
+                await trials.end([FACT])
+            store.come_back()
+
+    async def test_or_by_the_next_end(self, store: Away) -> None:
+        trials = store.trials
+        await trials.begin(FACT)
+        await store.leave()
+        with pytest.raises(UnavailableError):
+            await trials.end([FACT])
+        store.come_back()
+        await trials.end([])
+        assert await trials.begin(FACT) == 1
+        assert await trials.begin(FACT) == 2
+
+    async def test_what_ended_before_a_beginning_that_failed_is_said_by_the_next(self, store: Away) -> None:
+        trials = store.trials
+        await trials.begin(OTHERS[0])
+        await store.leave()
+        with pytest.raises(UnavailableError):
+            await trials.begin(FACT, ended=[OTHERS[0]])
+        store.come_back()
+        assert await trials.begin(FACT) == 1
+        assert await trials.begin(OTHERS[0]) == 1

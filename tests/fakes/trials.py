@@ -20,6 +20,7 @@ class FakeTrials:
         self.is_away = False
         self.answers_lost = 0
         self._unsure: set[FactPlace] = set()
+        self._unsaid: set[FactPlace] = set()
 
     async def begin(self, fact: FactPlace, ended: Sequence[FactPlace] = ()) -> int:
         await self.end(ended)
@@ -33,10 +34,12 @@ class FakeTrials:
         return self.begun[fact]
 
     async def end(self, facts: Sequence[FactPlace]) -> None:
+        self._unsaid.update(facts)
         self._require_presence()
-        for fact in facts:
+        for fact in self._unsaid:
             self.begun.pop(fact, None)
             self._unsure.discard(fact)
+        self._unsaid.clear()
 
     async def expire(self, before_ns: int) -> int:
         self._require_presence()

@@ -18,15 +18,19 @@ _SQL: Final = statements("trials")
 
 
 class PostgresTrials:
-    """FactTrials on a pool. One statement a call, committed asynchronously: a trial outlives the worker at once."""
+    """FactTrials on a pool. One statement a call, committed asynchronously: a trial outlives the worker at once.
+
+    What a call that failed was to say is said by the next one, so that an outage counts against no fact.
+    """
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
-        # Trials of which nobody knows whether they were counted, until they are begun again.
-        self._unsure: dict[FactPlace, int] = {}
+        self._unsure: dict[FactPlace, int] = {}  # trials of which nobody knows whether they were counted
+        self._unsaid: set[FactPlace] = set()  # trials that ended, which is not known to be stored
 
     async def begin(self, fact: FactPlace, ended: Sequence[FactPlace] = ()) -> int:
-        others = [place for place in ended if place != fact]
+        self._unsaid.update(ended)
+        said = set(self._unsaid)
         trial = self._unsure.pop(fact, None) or secrets.randbits(63)
         try:
             with translated():
@@ -35,22 +39,26 @@ class PostgresTrials:
                     fact.stream,
                     fact.sequence,
                     fact.stored_at_ns,
-                    *_columns(others),
+                    *_columns(said - {fact}),
                     trial,
-                    len(others) < len(ended),
+                    fact in said,
                 )
         except BaseException:
             self._unsure[fact] = trial
             raise
+        self._unsaid -= said
         return begun
 
     async def end(self, facts: Sequence[FactPlace]) -> None:
-        if not facts:
+        self._unsaid.update(facts)
+        said = set(self._unsaid)
+        if not said:
             return
-        for fact in facts:
-            self._unsure.pop(fact, None)
         with translated():
-            await self._pool.execute(_SQL["end_trials"], *_columns(facts))
+            await self._pool.execute(_SQL["end_trials"], *_columns(said))
+        self._unsaid -= said
+        for fact in said:
+            self._unsure.pop(fact, None)
 
     async def expire(self, before_ns: int) -> int:
         removed = 0
@@ -63,7 +71,7 @@ class PostgresTrials:
 
 
 def _columns(places: Iterable[FactPlace]) -> tuple[list[str], list[int], list[int]]:
-    chosen = sorted(set(places))
+    chosen = sorted(places)
     return (
         [place.stream for place in chosen],
         [place.sequence for place in chosen],
