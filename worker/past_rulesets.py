@@ -27,7 +27,10 @@ Members = Sequence[tuple[RuleId, int, bytes]]
 
 
 class PastRulesets:
-    """Makes rulesets again. A rule is compiled once for all revisions that it decides in, while it is kept."""
+    """Makes rulesets again, one at a time: calls must not overlap.
+
+    A rule is compiled once for all revisions that it decides in, while it is kept.
+    """
 
     def __init__(
         self,

@@ -11,6 +11,9 @@ import asyncpg
 import msgspec
 import pytest
 
+from domain.decisions.fact import Fact
+from domain.errors import UnavailableError
+from streams.facts.reader import StreamFacts
 from tests.cli.conftest import Line
 from tests.cli.test_stream_commands import in_force
 from tests.servers.operations import run_apart
@@ -261,6 +264,26 @@ class TestRedecide:
         redecided(line, "--since", SINCE)
         redecided(line, decided["order-2"]["decisionId"])
         assert run_apart(everything(at_servers)) == before
+
+    def test_what_was_told_before_a_service_went_away_stands(
+        self, line: Line, monkeypatch: pytest.MonkeyPatch, decided: dict[str, dict[str, Any]]
+    ) -> None:
+        find, asked = StreamFacts.find, []
+
+        async def found_once(self: StreamFacts, sequence: int, stored_at_ns: int) -> Fact | None:
+            asked.append(sequence)
+            if len(asked) % 2 == 0:
+                raise UnavailableError("nats", "not connected to NATS")
+            return await find(self, sequence, stored_at_ns)
+
+        monkeypatch.setattr(StreamFacts, "find", found_once)
+        ids = [decision["decisionId"] for decision in decided.values()]
+        result = line.run("redecide", *ids, "--json", code=1)
+        first, summary = map(msgspec.json.decode, result.stdout.splitlines())
+        assert (first["decisionId"], first["status"]) == (ids[0], "equal")
+        assert (summary["decisions"], summary["equal"], summary["isComplete"]) == (1, 1, False)
+        assert "error[UNAVAILABLE]: not connected to NATS" in result.stderr
+        assert "ended early: 1 decision: 1 equal, " in line.run("redecide", *ids, code=1).stdout
 
     def test_an_id_without_a_decision_is_told(self, line: Line, decided: dict[str, dict[str, Any]]) -> None:
         found, _ = redecided(line, "0" * 32, decided["order-0"]["decisionId"], code=1)

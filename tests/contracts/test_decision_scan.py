@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import asyncpg
 import pytest
@@ -65,18 +64,18 @@ def decisions(request: pytest.FixtureRequest) -> Decisions:
 def decision(number: int, stored_at_ns: int | None = None, **changes: object) -> StoredDecision:
     stored_at_ns = STORED_AT_NS + number if stored_at_ns is None else stored_at_ns
     time = timestamp_to_text(timestamp_from_ns(stored_at_ns))
-    made = StoredDecision(
-        key=hashlib.sha256(b"%d" % number).digest()[:16],
-        stored_at_ns=stored_at_ns,
-        fact_id=f"fact-{number}",
-        fact_type="order.placed",
-        sequence=number,
-        time_ns=stored_at_ns,
-        matched=number % 2 == 0,
-        revision=7,
-        body=json.dumps({"factSeq": number, "factTime": time, "ruleset": {"revision": 7}}).encode(),
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    made: dict[str, Any] = {
+        "key": hashlib.sha256(b"%d" % number).digest()[:16],
+        "stored_at_ns": stored_at_ns,
+        "fact_id": f"fact-{number}",
+        "fact_type": "order.placed",
+        "sequence": number,
+        "time_ns": stored_at_ns,
+        "matched": number % 2 == 0,
+        "revision": 7,
+        "body": json.dumps({"factSeq": number, "factTime": time, "ruleset": {"revision": 7}}).encode(),
+    }
+    return StoredDecision(**(made | changes))
 
 
 async def scanned(scan: DecisionScan, wanted: DecisionRange) -> list[Sequence[StoredDecision | BrokenRecord]]:
@@ -188,7 +187,7 @@ async def test_without_decisions_there_is_nothing(decisions: Decisions) -> None:
 
 async def test_a_page_ends_at_its_bytes_with_one_decision_at_least(pool: asyncpg.Pool) -> None:
     made = [decision(number, fact=b"x" * 1000) for number in range(5)]
-    made[3] = replace(made[3], fact=None, effects=(("a", "b", b"y" * 3000),))
+    made[3] = decision(3, effects=(("a", "b", b"y" * 3000),))
     await PostgresDecisions(pool).store(made)
     pages = await scanned(PostgresDecisionScan(pool, page_bytes_max=2000), EVERYTHING)
     assert [one for page in pages for one in page] == made
