@@ -63,9 +63,9 @@ class PostgresDecisions:
         with translated():
             async with self._pool.acquire() as connection:
                 claimed = await _stored(connection, columns)
-                if len(claimed) == len(decisions):
+                if claimed is None:
                     return StoreResult({})
-                new = {row["key"] for row in claimed}
+                new = set(claimed)
                 known = [one.key for one in decisions if one.key not in new]
                 rows = await connection.fetch(_SQL["first_decisions"], known)
         first = {row["key"]: _decision(row) for row in rows}
@@ -139,16 +139,21 @@ def _columns(decisions: Sequence[StoredDecision]) -> Sequence[object]:
     )
 
 
-async def _stored(connection: Connection, columns: Sequence[object]) -> list[asyncpg.Record]:
-    """Store a batch and return the keys that were new.
+async def _stored(connection: Connection, columns: Sequence[object]) -> Sequence[bytes] | None:
+    """Store a batch and return the keys that were new, None when all were.
 
     A row that is on its way into the default partition in the moment in which its own partition is made is refused by
     both, and nothing is stored: then again, for now there is the partition.
     """
     for _ in range(ROUTINGS_MAX - 1):
         with suppress(asyncpg.CheckViolationError):
-            return await connection.fetch(_SQL["store_decisions"], *columns)
-    return await connection.fetch(_SQL["store_decisions"], *columns)
+            return await _claimed(connection, columns)
+    return await _claimed(connection, columns)
+
+
+async def _claimed(connection: Connection, columns: Sequence[object]) -> Sequence[bytes] | None:
+    claimed: Sequence[bytes] | None = await connection.fetchval(_SQL["store_decisions"], *columns)
+    return claimed
 
 
 def _unless_empty(values: list[T | None]) -> list[T | None] | None:

@@ -1,7 +1,7 @@
 -- name: store_decisions
 -- New keys and their decisions in one statement. Keys are claimed in their order, so that two workers cannot deadlock;
 -- decisions are inserted in the order in which they come, most often that of their times, which suits the indexes.
--- Returns the keys that were new. An array of nulls may be null itself.
+-- Returns the keys that were new, or null when all were. An array of nulls may be null itself.
 WITH input AS (
     SELECT *
       FROM unnest($1::bytea[], $2::bigint[], $3::boolean[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::text[],
@@ -16,7 +16,7 @@ WITH input AS (
     SELECT i.stored_at_ns, i.matched, i.key, i.fact_id, i.fact_type, i.body, i.effects, i.traceparent, i.fact
       FROM input i JOIN claimed USING (key)
 )
-SELECT key FROM claimed;
+SELECT CASE WHEN count(*) < cardinality($1::bytea[]) THEN coalesce(array_agg(key), '{}') END FROM claimed;
 
 -- name: first_decisions
 -- The decisions that stand for keys that were there already; in a statement of its own, for its own snapshot. One key
