@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -97,11 +97,22 @@ class DeadLetterRedrive:
         async for letter in letters:
             some.append(letter)
             if len(some) == AT_ONCE:
-                for redrive in await asyncio.gather(*map(self._one, some)):
+                async for redrive in self._at_once(some):
                     yield redrive
                 some = []
-        for redrive in await asyncio.gather(*map(self._one, some)):
+        async for redrive in self._at_once(some):
             yield redrive
+
+    async def _at_once(self, letters: Sequence[DeadLetter]) -> AsyncIterator[Redrive]:
+        """Redrive some letters; where a server is away, what was done for others is told first."""
+        failure: BaseException | None = None
+        for redrive in await asyncio.gather(*map(self._one, letters), return_exceptions=True):
+            if isinstance(redrive, BaseException):
+                failure = failure or redrive
+            else:
+                yield redrive
+        if failure is not None:
+            raise failure
 
     async def _one(self, letter: DeadLetter) -> Redrive:
         why_not = obstacle(letter)

@@ -177,6 +177,26 @@ async def test_what_is_removed_meanwhile_ends_the_reading(
     assert seen == [1, 2]
 
 
+async def test_letters_that_are_not_sent_are_not_taken_for_the_end(
+    client: LenientClient, letters: DeadLetterStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its consumer is lost while letters are read: as with the server that held it."""
+    monkeypatch.setattr(dead_letter_stream, "PULL_LETTERS", 2)
+    await bury(client, [a_letter(number) for number in range(1, 6)])
+    manager = client.jsm()
+    seen = []
+
+    async def read() -> None:
+        async for letter in letters.oldest_first(LetterCriteria()):
+            seen.append(letter.sequence)
+            for consumer in await manager.consumers_info("DEAD_LETTERS"):
+                await manager.delete_consumer("DEAD_LETTERS", consumer.name)
+
+    with pytest.raises(UnavailableError):
+        await read()
+    assert seen == [1, 2]
+
+
 async def test_an_empty_stream_has_no_letters(client: LenientClient, letters: DeadLetterStream) -> None:
     assert await oldest(letters) == await newest(letters) == []
     await bury(client, [a_letter(1)])

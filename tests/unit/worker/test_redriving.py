@@ -52,9 +52,10 @@ class FakePublisher:
         self._outcomes = list(outcomes)
         self._remembered = remembered or Remembered(SECOND_NS, None)
         self.is_away = False
+        self.away_after: int | None = None
 
     async def publish(self, publication: Publication) -> Outcome:
-        if self.is_away:
+        if self.is_away or len(self.sent) == self.away_after:
             raise UnavailableError("nats", "away")
         self.sent.append(publication)
         return self._outcomes.pop(0) if self._outcomes else Stored("FACTS", 1000 + len(self.sent))
@@ -157,6 +158,25 @@ async def test_while_the_server_is_away_the_letter_stays() -> None:
     with pytest.raises(UnavailableError):
         await redriven(letters, publisher, RedriveSettings(), 1)
     assert list(letters.held) == [1]
+
+
+async def test_what_was_done_when_the_server_goes_away_is_told() -> None:
+    letters, publisher = FakeLetters(a_letter(number) for number in range(1, 6)), FakePublisher()
+    publisher.away_after = 2
+    told = []
+
+    async def every() -> AsyncIterator[DeadLetter]:
+        for letter in list(letters.held.values()):
+            yield letter
+
+    async def redrive() -> None:
+        async for one in DeadLetterRedrive(letters, publisher, RedriveSettings()).of_letters(every()):
+            told.append(one.sequence)  # noqa: PERF401  # those before the failure are wanted
+
+    with pytest.raises(UnavailableError):
+        await redrive()
+    assert told == [1, 2]
+    assert list(letters.held) == [3, 4, 5]
 
 
 class TestDuplicates:
