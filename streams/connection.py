@@ -24,6 +24,8 @@ PINGS_UNANSWERED_MAX: Final = 2
 # How long writing waits for a server that does not read; nats-py's own default is for ever.
 FLUSH_TIMEOUT_S: Final = 5.0
 
+# How long a server is waited for at the end, in seconds: what it did not answer by then comes again.
+LAST_WORDS_S: Final = 2.0
 _VERSION_BYTES: Final = len(b"NATS/1.0")
 _header_lines = Client._parse_header_lines  # noqa: SLF001  # nats-py's own reading, so that there is one
 
@@ -110,9 +112,14 @@ class Listening:
         self._subscription = subscription
 
     async def drain(self) -> None:
-        """Ask for no more, and return when what the server has sent already was heard."""
-        await self._subscription.drain()  # type: ignore[no-untyped-call]
-        self._listeners.pop(self._subscription._id, None)  # noqa: SLF001  # as above
+        """Ask for no more, and return when what the server has sent already was heard; soon, should it hang."""
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._subscription.drain()  # type: ignore[no-untyped-call]
+        except (TimeoutError, nats.errors.Error) as error:
+            _log.warning("drain_not_answered", reason=str(error) or type(error).__name__)
+        finally:
+            self._listeners.pop(self._subscription._id, None)  # noqa: SLF001  # as above
 
 
 async def _unheard(_: Msg) -> None:

@@ -28,7 +28,7 @@ from domain.decisions.ruleset import Ruleset
 from domain.errors import UnavailableError
 from domain.ports import Clock, DecisionsRefusedError, DecisionStore, FactPlace, FactTrials, StoreResult
 from domain.rules.content import format_moment
-from streams.connection import LenientClient
+from streams.connection import LAST_WORDS_S, LenientClient, ping
 from streams.facts.batch import DEFECT_RETRY_S, Batch
 from streams.facts.deciding import Deciding
 from streams.facts.insisting import Dependencies, Insistence
@@ -130,8 +130,10 @@ class FactLoop:
             self._heartbeat.cancel()
             await asyncio.gather(self._heartbeat, return_exceptions=True)
         await self._hand_back(left)
-        if self._client.is_connected:
-            await self._client.flush()
+        try:
+            await ping(self._client, LAST_WORDS_S)  # so that the server has what was settled last
+        except UnavailableError as error:
+            _log.warning("last_settlements_unsure", reason=error.message)
 
     async def ended(self) -> None:
         """Wait until the intake ends, by a stop or by itself."""
