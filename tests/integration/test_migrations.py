@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from domain.errors import UnavailableError
+from tests.contracts.proxy import proxied
 from tests.servers.fixtures import Servers
 from tests.servers.operations import execute, with_database
 from worker.adapters.postgres.pool import open_pool, schema_version
@@ -173,3 +174,11 @@ async def test_a_server_that_is_not_there_is_named_without_its_password() -> Non
 async def test_a_database_that_is_not_there_is_a_clear_refusal(dsn: str) -> None:
     with pytest.raises((MigrationError, UnavailableError), match="does not exist"):
         await upgrade(with_database(dsn, "not_there"))
+
+
+async def test_a_server_that_hangs_is_given_up(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "CONNECT_TIMEOUT_S", 0.3)
+    async with proxied(dsn) as proxy, asyncio.timeout(20):
+        proxy.freeze()
+        with pytest.raises(UnavailableError, match="does not answer at"):
+            await status(proxy.url)

@@ -14,7 +14,6 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -23,6 +22,8 @@ from worker.adapters.postgres.pool import address_of
 
 # Held while migrating, so that several workers may start at once. The number is arbitrary and ours.
 _ADVISORY_LOCK: Final = 7_248_366_101_447_301
+# Seconds to connect in. The statements have no bound: what is migrated may be large, and another runner be at it.
+CONNECT_TIMEOUT_S: Final = 10.0
 
 
 class MigrationError(RulestreamError):
@@ -61,8 +62,10 @@ async def _run(dsn: str, action: Callable[[Config], None]) -> MigrationStatus:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
-    url = make_url(dsn).set(drivername="postgresql+asyncpg")
-    engine = create_async_engine(url)
+    engine = create_async_engine(
+        "postgresql+asyncpg://",  # asyncpg reads the DSN, as in the pool: it may name several hosts
+        async_creator=lambda: asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S),
+    )
 
     def work(connection: Connection) -> MigrationStatus:
         connection.execute(text(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})"))
