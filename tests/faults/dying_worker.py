@@ -30,6 +30,7 @@ PASS = int(os.environ.get(points.PASS, "1"))
 HOW = signal.Signals[f"SIG{os.environ.get(points.HOW, 'KILL')}"]
 DELAY_S = int(os.environ.get(points.DELAY_US, "0")) / 1_000_000
 LOSE_ACKS = int(os.environ.get(points.LOSE_ACKS, "0"))
+SPARED = frozenset(json.loads(os.environ.get(points.SPARED, "[]")))
 CLOCK_SHIFT_S = float(os.environ.get(points.CLOCK_SHIFT_S, "0"))
 
 _passes = itertools.count(1)
@@ -53,8 +54,8 @@ def die_deciding() -> None:
     def dying(ruleset: Any, fact: Any) -> Any:
         if points.DEADLY_FIELD in fact.payload:
             end(deadly=fact.id)
-        if reached(Point.DECIDE):
-            end()
+        if fact.id not in SPARED and reached(Point.DECIDE):
+            end(fact=fact.id)
         return decide(ruleset, fact)
 
     engine.decide = dying
@@ -83,21 +84,21 @@ def die_storing() -> None:
 def die_publishing() -> None:
     publish = wire.BatchPublisher.publish
 
-    async def dying(self: wire.BatchPublisher, publications: Sequence[wire.Publication]) -> None:
+    async def dying(self: wire.BatchPublisher, publications: Sequence[wire.Publication], **how: Any) -> None:
         if not publications:
             return
         if reached(Point.PUBLISH_BEFORE):
             end()
         if len(publications) > 1 and reached(Point.PUBLISH_MIDDLE):
-            await publish(self, publications[: len(publications) // 2])
+            await publish(self, publications[: len(publications) // 2], **how)
             end()
         if reached(Point.PUBLISH_SENT):
-            publishing = asyncio.ensure_future(publish(self, publications))
+            publishing = asyncio.ensure_future(publish(self, publications, **how))
             await asyncio.wait([publishing], timeout=DELAY_S)
             end()
             await publishing
             return
-        await publish(self, publications)
+        await publish(self, publications, **how)
         if reached(Point.PUBLISH_AFTER):
             end()
 

@@ -36,6 +36,14 @@ async def kill_at(point: Point, stage: Stage, times: int) -> None:
         await kill_once(stage, point)
 
 
+async def kill_at_every_point(stage: Stage, times: int) -> None:
+    """Kill a worker at each point, in an order that is drawn, so many times over."""
+    await stage.start_worker()
+    for _ in range(times):
+        for point in stage.chance.sample(list(Point), len(Point)):
+            await kill_once(stage, point)
+
+
 async def kill_once(stage: Stage, point: Point) -> None:
     """Kill one worker at a point, at a pass that is drawn."""
     chance = stage.chance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable
 
@@ -89,7 +88,7 @@ def rules_failed(found: Audit, _: Evidence) -> Iterable[str]:
 
 
 async def change_rules(stage: Stage) -> None:
-    """Change the ruleset under load: a new version, an emergency stop, a rollback to what decided before it."""
+    """Change the ruleset under load: a new version; or an emergency stop, and then what decided before again."""
     active = stage.ledger.active
     drawn = stage.chance.random()
     if drawn < 0.6:
@@ -98,9 +97,13 @@ async def change_rules(stage: Stage) -> None:
     name = stage.chance.choice([one for one in active if one != "closing"])
     known = active[name]
     await stage.deactivate_rule(name)
-    await asyncio.sleep(0)
     await stage.progress(stage.chance.randrange(1, 40))
-    await stage.roll_back_rule(name, known)
+    decided = {of[name].version: of[name] for of in stage.ledger.revisions.values() if name in of}
+    earlier = [decided[version] for version in sorted(decided) if version < known.version]
+    if earlier:
+        await stage.roll_back_rule(name, stage.chance.choice(earlier))
+    else:
+        await stage.reactivate_rule(name, known)
 
 
 def several_revisions_decided(_: Audit, evidence: Evidence) -> Iterable[str]:

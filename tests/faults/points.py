@@ -25,6 +25,7 @@ POINT = "RULESTREAM_TEST_POINT"
 PASS = "RULESTREAM_TEST_PASS"  # at which pass through the point, counted from 1
 HOW = "RULESTREAM_TEST_HOW"  # KILL or STOP
 DELAY_US = "RULESTREAM_TEST_DELAY_US"  # how long the middle of the store, and of a publish that is sent, lasts
+SPARED = "RULESTREAM_TEST_SPARED"  # ids of facts, as JSON, at which nobody dies deciding
 LOSE_ACKS = "RULESTREAM_TEST_LOSE_ACKS"  # of how many acknowledgements one is lost
 CLOCK_SHIFT_S = "RULESTREAM_TEST_CLOCK_SHIFT_S"
 DEADLY_FIELD = "deadly"  # a fact whose data has it kills whoever decides it

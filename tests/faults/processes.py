@@ -21,6 +21,7 @@ FREEZING = (
     Point.DECIDE,
     Point.STORE_BEFORE,
     Point.STORE_AFTER,
+    Point.PUBLISH_BEFORE,
     Point.PUBLISH_SENT,
     Point.PUBLISH_AFTER,
     Point.ACK_BEFORE,

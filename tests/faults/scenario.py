@@ -20,6 +20,10 @@ class FaultFoundError(AssertionError):
     """Something was lost, twice or otherwise than it had to be; the message says with which seed to see it again."""
 
 
+class NotPlayableError(Exception):
+    """This machine does not allow the fault; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """A fault by name; ``play`` brings it about so many times, at moments that ``stage.chance`` draws."""
@@ -55,7 +59,7 @@ async def perform_on(stage: Stage, scenario: Scenario, seed: int, times: int, fo
             found.differing.extend(await remade_differences(stage.addresses.postgres, evidence))
             if scenario.check is not None:
                 found.other.extend(scenario.check(found, evidence))
-    except FaultFoundError:
+    except (FaultFoundError, NotPlayableError):
         raise
     except Exception as error:
         raise FaultFoundError(f"{scenario.title}: {error!r}\n{again}") from error

@@ -206,9 +206,9 @@ async def fill_streams(stage: Stage, times: int) -> None:
         for name in (FACTS, DECISIONS, EFFECTS):
             await _allow(stage, name, STREAM_BYTES * (number + 1))
         stage.injected += 1
-        await stage.progress(50)
     for name in (FACTS, DECISIONS, EFFECTS):
         await _allow(stage, name, -1)
+    await stage.progress(100)
 
 
 async def _room(stage: Stage) -> int:

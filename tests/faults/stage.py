@@ -38,11 +38,12 @@ PROJECT = Path(__file__).parents[2]
 DYING_WORKER = PROJECT / "tests" / "faults" / "dying_worker.py"
 START_WAIT_S = 90.0
 STOP_WAIT_S = 40.0
-DEATH_WAIT_S = 90.0
+DEATH_WAIT_S = 300.0
 SETTLE_WAIT_S = 180.0
 ANSWER_WAIT_S = 60.0
 PROBE_WAIT_S = 15.0
-CHANGE_WAIT_S = 90.0
+CHANGE_WAIT_S = 180.0
+COUNT_KEYS = "SELECT count(*) FROM fact_key WHERE key = ANY($1::bytea[])"
 KILLED = 128 + signal.SIGKILL
 
 # What a dead worker held comes again after two seconds; a message id is forgotten by the server after one. So what a
@@ -93,6 +94,10 @@ async def site(folder: Path) -> AsyncIterator[Site]:
         yield found
 
 
+class WorkerEndedError(AssertionError):
+    """A worker ended by itself where it had to go on, or to die at its point."""
+
+
 class FaultyWorker:
     """A worker process of a stage, which may be made to die or to freeze at a point."""
 
@@ -113,7 +118,8 @@ class FaultyWorker:
         await eventually(self._has_started, bool, START_WAIT_S)
 
     async def _has_started(self) -> bool:
-        assert self.process.running, f"a worker ended at its start, {self.log}:\n{self.process.log_tail()}"
+        if not self.process.running:
+            raise WorkerEndedError(f"a worker ended at its start, {self.log}:\n{self.process.log_tail()}")
         return self.said("worker_started") is not None
 
     async def get(self, path: str) -> tuple[int, str]:
@@ -152,7 +158,8 @@ class FaultyWorker:
         async def look() -> dict[str, Any] | None:
             found = self.said(points.MARK)
             ended = not self.process.running
-            assert found or not ended, f"a worker ended before its point, {self.log}:\n{self.process.log_tail()}"
+            if not found and ended:
+                raise WorkerEndedError(f"a worker ended before its point, {self.log}:\n{self.process.log_tail()}")
             return found
 
         found = await eventually(look, bool, DEATH_WAIT_S)
@@ -206,6 +213,7 @@ class Stage:
         self.notes: dict[str, int] = {}
         self._mix = mix or Mix()
         self._workers: list[FaultyWorker] = []
+        self._spared: list[str] = []
         self._started = 0
         self._resources = AsyncExitStack()
 
@@ -292,6 +300,7 @@ class Stage:
             points.PASS: str(at_pass),
             points.HOW: how,
             points.DELAY_US: str(delay_us),
+            points.SPARED: json.dumps(self._spared),
             points.LOSE_ACKS: str(lose_acks),
             points.CLOCK_SHIFT_S: str(clock_shift_s),
             **({} if point is None else {points.POINT: point.value}),
@@ -343,6 +352,8 @@ class Stage:
         """Start a worker, let it die at a point, and count the kill; give what it said."""
         worker = await self.start_faulty(point, at_pass=at_pass, **more)
         said = await worker.died()
+        if point is Point.DECIDE:
+            self._spared.append(said["fact"])  # twice, and it would be the fact that kills
         self.injected += 1
         self.kills += 1
         return said
@@ -378,6 +389,11 @@ class Stage:
         active = dict(self.ledger.active)
         del active[name]
         await self._note_revision(active)
+
+    async def reactivate_rule(self, name: str, known: Active) -> None:
+        """Let a rule that was stopped decide again, as it was."""
+        await self._told("keeper", "activate", {"ruleId": known.rule_id})
+        await self._note_revision({**self.ledger.active, name: known})
 
     async def roll_back_rule(self, name: str, to: Active) -> None:
         """Let the content of an earlier version decide again."""
@@ -428,13 +444,22 @@ class Stage:
         return await asyncio.to_thread(audit, self.ledger, evidence), evidence
 
     async def rows_of(self, keys: list[str]) -> int:
-        """Count which of these decisions Postgres holds."""
-        connection = await asyncpg.connect(self.addresses.postgres)
-        try:
-            found = [bytes.fromhex(key) for key in keys]
-            return int(await connection.fetchval("SELECT count(*) FROM fact_key WHERE key = ANY($1::bytea[])", found))
-        finally:
-            await connection.close()
+        """Count which of these decisions Postgres holds, when it answers."""
+        found = [bytes.fromhex(key) for key in keys]
+
+        async def ask() -> int | None:
+            try:
+                connection = await asyncpg.connect(self.addresses.postgres, timeout=PROBE_WAIT_S)
+                try:
+                    return int(await connection.fetchval(COUNT_KEYS, found))
+                finally:
+                    await connection.close()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+                return None
+
+        count = await eventually(ask, lambda seen: seen is not None, CHANGE_WAIT_S)
+        assert count is not None
+        return count
 
 
 async def _unheard(_: Exception) -> None:
