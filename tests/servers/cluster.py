@@ -211,8 +211,28 @@ class NatsCluster:
 
         return await eventually(look, bool, within_s)
 
-    async def step_down(self, asset: str) -> bool:
-        """Ask the leader of an asset to give up; False where nobody heard or the server refused."""
+    async def nodes_of(self, client: str) -> list[str]:
+        """Give the nodes that clients of a name are connected to, once for each connection."""
+        found: list[str] = []
+        for node in self.serving:
+            _, seen = await node.monitor("/connz?limit=1000")
+            found += [node.node for one in seen["connections"] if one.get("name") == client]
+        return found
+
+    async def lead(self, asset: str, node: str) -> None:
+        """Have a node lead an asset; it must be well."""
+
+        async def leads() -> bool:
+            if await self.await_leader(asset) == node:
+                return True
+            await self.step_down(asset, to=node)
+            return False
+
+        await eventually(leads, bool, _LEADER_WAIT_S)
+
+    async def step_down(self, asset: str, to: str | None = None) -> bool:
+        """Ask the leader of an asset to give up, for another node or any; False where it was not heard or refused."""
+        body = b"" if to is None else json.dumps({"placement": {"preferred": to}}).encode()
         if asset == META:
             call, url = "META.LEADER.STEPDOWN", self.serving[0].system_url
         elif "/" in asset:
@@ -222,7 +242,7 @@ class NatsCluster:
             call, url = f"STREAM.LEADER.STEPDOWN.{asset}", self.serving[0].url
         async with _connected(url) as client:
             try:
-                answer = json.loads((await client.request(f"$JS.API.{call}", b"", timeout=_API_WAIT_S)).data)
+                answer = json.loads((await client.request(f"$JS.API.{call}", body, timeout=_API_WAIT_S)).data)
             except (TimeoutError, nats.errors.Error):
                 return False
         return answer.get("success") is True
