@@ -126,7 +126,10 @@ async def _redecider(settings: Settings) -> AsyncIterator[tuple[Redecider, Seque
     from worker.usecases.redecide_facts import Redecider
 
     pool = await open_pool(
-        settings.postgres_dsn.get_secret_value(), size_max=_CONNECTIONS, timeout_s=settings.postgres_timeout_s
+        settings.postgres_dsn.get_secret_value(),
+        size_max=_CONNECTIONS,
+        timeout_s=settings.postgres_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
     )
     try:
         await require_schema(pool, "redecide")
