@@ -29,7 +29,9 @@ PERIOD_S: Final = 300.0
 JITTER: Final = 0.2  # of the period, either way: workers that started together do not come together
 # How far partitions are made ahead at least: more than two clocks differ by that anybody still looks at.
 AHEAD_S: Final = 2 * 3600
-TRIES_MAX: Final = 10
+# Each try may have those who store wait for a moment: few are made where nothing is urgent, as beside a long backup.
+TRIES_MAX: Final = 3
+START_TRIES_MAX: Final = 10
 TRY_AGAIN_S: Final = 0.3
 ALL_TIME: Final = Span(-(2**63), 2**63 - 1)
 _SECOND_NS: Final = 1_000_000_000
@@ -121,7 +123,7 @@ class Housekeeper:
 
     async def prepare(self) -> None:
         """Make the partitions that are needed now; where that fails, it is logged and left to the housekeeping."""
-        await self._round(lambda done: self._insist(lambda: self._make_needed(done)))
+        await self._round(lambda done: self._insist(lambda: self._make_needed(done), START_TRIES_MAX))
 
     def start(self) -> None:
         """Begin to keep house."""
@@ -202,14 +204,11 @@ class Housekeeper:
     async def _expire(self, done: Kept) -> None:
         earliest_ns, _ = await self._clocks()
         due_ns = self._policy.due_before_ns(earliest_ns)
+        await self._drop_expired(done)  # first what was left half done
         for one in await self._storage.partitions():
             if one.span.until_ns <= due_ns:
                 await self._insist(partial(self._storage.detach, one.name))
-        for expired in await self._storage.expired():
-            keys = await self._expire_keys(expired, done)
-            if await self._insist(partial(self._storage.drop, expired)):
-                done.dropped += 1
-                _log.info("partition_dropped", name=expired.name, keys=keys)
+                await self._drop_expired(done)
         gone = strays = await self._storage.expire_strays(due_ns)
         while gone == STRAYS_AT_ONCE:
             gone = await self._storage.expire_strays(due_ns)
@@ -217,6 +216,13 @@ class Housekeeper:
         if strays:
             done.keys += strays
             _log.info("strays_dropped", count=strays)
+
+    async def _drop_expired(self, done: Kept) -> None:
+        for expired in await self._storage.expired():
+            keys = await self._expire_keys(expired, done)
+            if await self._insist(partial(self._storage.drop, expired)):
+                done.dropped += 1
+                _log.info("partition_dropped", name=expired.name, keys=keys)
 
     async def _expire_keys(self, expired: ExpiredPartition, done: Kept) -> int:
         """Take an expired partition's keys away, for half of the time at most: facts are stored meanwhile.
@@ -233,9 +239,9 @@ class Housekeeper:
             await self._pause(time.monotonic() - began)
         return total
 
-    async def _insist(self, step: Callable[[], Awaitable[T]]) -> T:
+    async def _insist(self, step: Callable[[], Awaitable[T]], tries_max: int = TRIES_MAX) -> T:
         """Do what waits but shortly for others; so many tries, then it is left to the next round."""
-        for _ in range(TRIES_MAX - 1):
+        for _ in range(tries_max - 1):
             try:
                 return await step()
             except BusyError:

@@ -368,6 +368,34 @@ class TestDropping:
         assert await keys(pool) == {one.key for day in range(9, 20) for one in month[day]}
         assert await storage.expired() == []
 
+    async def test_what_is_gone_on_with_leaves_alone_a_key_that_was_claimed_again(
+        self,
+        storage: PostgresPartitions,
+        clock: Clock,
+        store: PostgresDecisions,
+        month: dict[int, list[StoredDecision]],
+    ) -> None:
+        """A crash before the drop, and the fact comes again: its new decision must not lose its key to the old one."""
+        await storage.detach("decision_20241004t000000")
+        (expired,) = await storage.expired()
+        block: int | None = 0
+        while block is not None:
+            _, block = await storage.expire_keys(expired, block)
+        again = month[0][0]._replace(stored_at_ns=NOON_NS + 19 * DAY_NS)
+        assert (await store.store([again])).first == {}
+        await housekeeper(storage, clock).keep_once()
+        assert await store.find(again.key) == again
+
+    async def test_a_partition_made_and_over_once_more_waits_for_its_former_namesake(
+        self, storage: PostgresPartitions, clock: Clock, pool: asyncpg.Pool, month: dict[int, list[StoredDecision]]
+    ) -> None:
+        """The retention was raised, and lowered again, before a crash was gone on with."""
+        await storage.detach("decision_20241004t000000")
+        await storage.attach(Span(TODAY_NS, TODAY_NS + DAY_NS))
+        await housekeeper(storage, clock).keep_once()
+        assert await names(pool) == [*(f"202410{day:02}" for day in range(13, 26)), "default"]
+        assert await keys(pool) == {one.key for day in range(9, 20) for one in month[day]}
+
     async def test_several_at_once_do_what_one_would(
         self, pool: asyncpg.Pool, clock: Clock, month: dict[int, list[StoredDecision]]
     ) -> None:

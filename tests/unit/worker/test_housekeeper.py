@@ -13,7 +13,7 @@ from domain.decisions.retention import Span
 from domain.errors import UnavailableError
 from worker.adapters.postgres.partitions import ExpiredPartition, Partition
 from worker.breakers import BusyError
-from worker.retention import JITTER, PERIOD_S, TRIES_MAX, Housekeeper, Kept, RetentionPolicy
+from worker.retention import JITTER, PERIOD_S, START_TRIES_MAX, TRIES_MAX, Housekeeper, Kept, RetentionPolicy
 
 SECOND_NS = 1_000_000_000
 HOUR_S = 3600
@@ -259,3 +259,10 @@ async def test_strays_that_are_over_go_many_at_a_time_until_there_are_none(groun
 async def test_a_housekeeper_that_was_never_started_stops(ground: Ground) -> None:
     await ground.keeper.stop()
     assert ground.storage.calls == []
+
+
+async def test_a_preparation_waits_longer_for_others_than_a_round(ground: Ground) -> None:
+    ground.storage.failures["attach"] = [BUSY] * (START_TRIES_MAX - 1)
+    await ground.keeper.prepare()
+    assert ground.counted == [(Kept(made=4), False)]
+    assert START_TRIES_MAX > TRIES_MAX
