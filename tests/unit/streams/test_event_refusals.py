@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -36,7 +37,9 @@ async def test_a_refusal_that_passes_holds_no_rules_events_back(
     async def refuse(*_: Any, **__: Any) -> None:
         APIError.from_error(refusal)
 
-    monkeypatch.setattr(control.broker, "publish", refuse)
+    state = SimpleNamespace(connection=SimpleNamespace(is_connected=True))
+    broker = SimpleNamespace(publish=refuse, config=SimpleNamespace(connection_state=state))
+    monkeypatch.setattr(control, "_broker", broker)
     rule_id = RuleId(str(uuid.uuid4()))
     with pytest.raises(meaning):
         await control.publish_event(rule_id, f"rules.event.{rule_id.value}.RuleCreated", b"{}", {}, 4)
