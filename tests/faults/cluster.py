@@ -41,7 +41,9 @@ SETTINGS: Mapping[str, object] = {"stream_replicas": REPLICAS, "ack_wait_s": 60,
 # What a dead leader was told and did not pass on comes again after this long, where a test cannot wait a minute.
 SHORT_ACK_WAIT_S = 5
 LANES = 4
-BURST = 2_000
+# Some ten batches of a size that a node that comes back takes in before it hears that it was replaced.
+BURST = 600
+BURST_BATCH = 50
 LANE_PAUSE_S = 0.05
 COMMAND_PAUSE_S = 0.1
 ANSWER_WAIT_S = 2.0
@@ -282,7 +284,7 @@ async def freeze_workers_own(stage: ClusterStage) -> None:
         await cluster.thaw(node)
 
     async with asyncio.TaskGroup() as group:
-        # Full batches, several at once, so that many messages are on their way.
+        # Batch after batch, so that many messages are on their way.
         group.create_task(stage.load.publish_all([stage.load.fact() for _ in range(BURST)]))
         await stage.progress(BURST // 10)
         await stage.fault("worker's own node frozen", freeze)
@@ -334,6 +336,14 @@ async def play_hanging(stage: Stage, times: int) -> None:
     for _ in range(times):
         await freeze_leader(stage, stage.chance.choice((FACTS, FACTS_CONSUMER, DECISIONS, EFFECTS)))
         await freeze_briefly(stage, stage.chance.choice((FACTS, FACTS_CONSUMER, DECISIONS, EFFECTS)))
+    await stage.end()
+
+
+async def play_own_nodes(stage: Stage, times: int) -> None:
+    """Freeze and thaw, so many times, a node that a worker is connected to and that leads what it publishes to."""
+    assert isinstance(stage, ClusterStage)
+    await stage.begin()
+    for _ in range(times):
         await freeze_workers_own(stage)
     await stage.end()
 
@@ -374,6 +384,13 @@ async def play_all(stage: Stage, times: int) -> None:
 SCENARIOS = (
     Scenario("cluster-leaders", "the leaders of a three-node cluster killed in turn", 4, play_leaders),
     Scenario("cluster-hanging", "leaders of a cluster frozen and thawed", 6, play_hanging),
+    Scenario(
+        "cluster-own-node",
+        "the cluster's node of a worker frozen and thawed",
+        8,
+        play_own_nodes,
+        settings={"batch_facts": BURST_BATCH},
+    ),
     Scenario("cluster-stepdowns", "leaders of a cluster stepping down", 6, play_stepdowns),
     Scenario("cluster-upgrades", "the nodes of a cluster restarted one after the other", 4, play_upgrades),
 )
