@@ -146,17 +146,19 @@ async def connect(
 ) -> LenientClient:
     """Connect to NATS within ``timeout_s``; afterwards a patient client reconnects for ever by itself.
 
-    Raises UnavailableError with the server's address (never its password) when it does not answer in time.
+    ``url`` may be several with commas between: the first that answers is taken, also where another one hangs. Raises
+    UnavailableError with the server's address (never its password) when none answers in time.
     """
     client = LenientClient(on_closed)
     errors = _Errors(name)
+    servers = url.split(",")
     try:
         async with asyncio.timeout(timeout_s):  # nats-py's patience would begin with the first connect
             await client.connect(
-                url.split(","),
+                servers,
                 name=name,
-                connect_timeout=max(1, round(timeout_s)),
-                allow_reconnect=is_patient,
+                connect_timeout=max(1, round(timeout_s / len(servers))),  # one that hangs leaves time for the others
+                allow_reconnect=is_patient or len(servers) > 1,
                 max_reconnect_attempts=-1 if is_patient else 1,
                 reconnect_time_wait=reconnect_wait_s(),  # type: ignore[arg-type]  # nats-py sleeps for it
                 ping_interval=PING_INTERVAL_S,
@@ -169,6 +171,7 @@ async def connect(
             await client.close()
         reason = str(errors.last or error) or type(error).__name__
         raise UnavailableError("nats", f"NATS does not answer at {address_of(url)}: {reason}") from error
+    client.options["allow_reconnect"] = is_patient
     errors.has_stood = True
     return client
 

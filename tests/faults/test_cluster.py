@@ -75,6 +75,22 @@ async def test_what_is_declared_on_a_cluster_is_replicated_consumers_too_and_dif
     assert await told(three_nodes, "topology", "diff") == (0, "streams and consumers are as the settings want them\n")
 
 
+@pytest.mark.parametrize("is_patient", [True, False])
+async def test_a_node_that_hangs_keeps_nobody_from_connecting_to_another(
+    is_patient: bool, three_nodes: NatsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes connections, as the system does for it, and says nothing; it is the first that is tried here."""
+    monkeypatch.setattr("nats.aio.client.shuffle", lambda _: None)
+    await three_nodes.freeze(NODES[0])
+    client = await connect(three_nodes.url, "test", is_patient=is_patient)
+    try:
+        assert client.connected_url is not None
+        assert client.connected_url.netloc in three_nodes.nodes[NODES[1]].url
+        assert client.options["allow_reconnect"] is is_patient
+    finally:
+        await client.close()
+
+
 @pytest.mark.timeout(600)
 async def test_nothing_is_lost_and_nothing_is_decided_twice_when_a_clusters_leaders_change(tmp_path: Path) -> None:
     """Facts and commands go on through the death of every leader, a node that hangs, stepdowns and an upgrade."""
