@@ -50,8 +50,8 @@ async def play_all(only: str, seed: int, times: int) -> int:
                 unplayed.append(f"{scenario.title}: {error}")
                 continue
             results.append(result)
+            write(results, BUILD)
             say(result)
-    write(results, BUILD)
     kills = sum(result.kills for result in results)
     say(f"\n{markdown(results)}\n{kills} kills, {time.monotonic() - began:.0f} s, seed {seed}")
     for text in unplayed:

@@ -14,7 +14,7 @@ from tests.faults.processes import FREEZING
 from tests.faults.scenario import Scenario
 from tests.faults.stage import Stage, WorkerEndedError
 
-LANES = 2
+FROZEN_SHARE = 0.15  # of the workers that could be killed at their point
 # What may come over the workers, each a fault of its own table row.
 WEATHER: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     services.kill_postgres,
@@ -33,54 +33,57 @@ WEATHER: tuple[Callable[[Stage], Awaitable[None]], ...] = (
 async def play(stage: Stage, times: int) -> None:
     """Kill so many workers, at points that are drawn, and meanwhile let the other faults come."""
     await stage.start_worker()
-    left = list(range(times))
-    points = [stage.chance.choice(list(Point)) for _ in left]
+    chance = stage.chance
+    deaths = [kills.draw(chance, chance.choice(list(Point))) for _ in range(times)]
+    left = [(death, death.point in FREEZING and chance.random() < FROZEN_SHARE) for death in deaths]
     are_over = asyncio.Event()
 
     async def lane() -> None:
         while left:
-            await _killed(stage, points[left.pop()])
+            await _ended(stage, *left.pop())
 
     async def weather() -> None:
         while not are_over.is_set():
-            for once in stage.chance.sample(WEATHER, len(WEATHER)):
+            for once in chance.sample(WEATHER, len(WEATHER)):
                 if are_over.is_set():
                     return
-                await stage.progress(stage.chance.randrange(10, 100))
+                await stage.progress(chance.randrange(10, 100))
                 await once(stage)
                 stage.injected += 1
                 stage.note(once.__name__)
 
     async with asyncio.TaskGroup() as group:
         around = group.create_task(weather())
-        await asyncio.gather(*(group.create_task(lane()) for _ in range(LANES)))
+        await asyncio.gather(*(group.create_task(lane()) for _ in range(kills.LANES)))
         are_over.set()
         await around
     await stage.progress(100)
 
 
-async def _killed(stage: Stage, point: Point) -> None:
-    """Kill, or freeze and thaw, one worker; it is started again where a service that is away keeps it from starting."""
+async def _ended(stage: Stage, death: kills.Death, is_frozen: bool) -> None:  # a pair's second
+    """End one worker; it is started again where a service that is away keeps it from starting."""
     while True:
         try:
-            if point in FREEZING and stage.chance.random() < 0.2:
-                await _frozen(stage, point)
+            if is_frozen:
+                await _frozen(stage, death)
             else:
-                await kills.kill_once(stage, point)
+                await kills.kill(stage, death)
         except WorkerEndedError:
             stage.note("could not start")
             continue
         return
 
 
-async def _frozen(stage: Stage, point: Point) -> None:
-    worker = await stage.start_faulty(point, at_pass=stage.chance.randint(1, 5), how="STOP")
+async def _frozen(stage: Stage, death: kills.Death) -> None:
+    """Freeze a worker until others have done what it holds, and thaw it."""
+    worker = await stage.start_faulty(death.point, at_pass=death.at_pass, how="STOP")
     await worker.at_point()
-    await stage.progress(stage.chance.randrange(300, 900))  # some seconds, beyond AckWait more often than not
+    await stage.caught_up()
     await worker.process.thaw()
     stage.injected += 1
     stage.note("frozen and thawed")
-    await worker.process.kill()
+    await stage.progress(100)
+    await worker.kill()
 
 
 SCENARIOS = (Scenario("everything", "everything at once", 40, play),)
