@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -14,12 +15,16 @@ from domain.errors import RulestreamError, UnavailableError
 from streams import subjects
 
 _API: Final = "$JS.API"
-_API_TIMEOUT_S: Final = 10.0
+# A call is made again while nothing comes: a stream whose leader has died answers nothing until there is another one,
+# which takes a cluster up to nine seconds, and what was asked before is forgotten.
+_API_TRIES_S: Final = (2.5, 5.0, 7.5)
 _SECOND_NS: Final = 1_000_000_000
 # JetStream's codes for "there is no such thing" and "it exists already".
 _NOT_FOUND: Final = frozenset({10059, 10014})
 _UNKNOWN_FIELD: Final = 10025
 _EXISTS: Final = frozenset({10058, 10148, 10105})
+# "Temporarily unavailable", and all nodes of a stream or a consumer away: as good as no answer.
+_AWAY: Final = frozenset({10008, 10118, 10119})
 
 Plane = Literal["control", "data"]
 
@@ -267,17 +272,31 @@ async def _describe_consumer(client: Client, spec: ConsumerSpec) -> Mapping[str,
 async def _request(
     client: Client, call: str, body: Mapping[str, Any] | None, tolerated: frozenset[int]
 ) -> dict[str, Any] | None:
-    """Call the JetStream API; None when it answers with one of the tolerated error codes."""
+    """Call the JetStream API; None when it answers with one of the tolerated error codes.
+
+    Raises UnavailableError when no answer comes within 15 s, or at once where nobody listens; TopologyError for another
+    refusal.
+    """
     payload = b"" if body is None else msgspec.json.encode(body)
-    try:
-        message = await client.request(f"{_API}.{call}", payload, timeout=_API_TIMEOUT_S)
-    except (NatsError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
-        raise UnavailableError("nats", f"JetStream does not answer, is it on? {reason}") from error
-    answer: dict[str, Any] = msgspec.json.decode(message.data)
-    refusal = answer.get("error")
-    if refusal is None:
-        return answer
-    if refusal.get("err_code") in tolerated:
-        return None
-    raise TopologyError(f"{call}: {refusal.get('description')}", call=call, errCode=refusal.get("err_code"))
+    reason = ""
+    for timeout_s in _API_TRIES_S:
+        try:
+            message = await client.request(f"{_API}.{call}", payload, timeout=timeout_s)
+        except TimeoutError as error:
+            reason = str(error) or type(error).__name__
+            continue
+        except NatsError as error:
+            reason = str(error) or type(error).__name__
+            break
+        answer: dict[str, Any] = msgspec.json.decode(message.data)
+        refusal = answer.get("error")
+        if refusal is None:
+            return answer
+        code, description = refusal.get("err_code"), refusal.get("description")
+        if code in tolerated:
+            return None
+        if code not in _AWAY:
+            raise TopologyError(f"{call}: {description}", call=call, errCode=code)
+        reason = str(description)
+        await asyncio.sleep(timeout_s)
+    raise UnavailableError("nats", f"JetStream does not answer, is it on? {reason}")
