@@ -66,7 +66,7 @@ governance: $(STAMP) ## the long form of the proof of governance: GOVERNANCE_SEQ
 		$(BIN)/pytest --timeout=0 tests/governance
 
 faults: $(STAMP) ## the long form of the fault suite: every fault on real servers; ONLY=name, SEED=n, TIMES=n for one of them
-	@ONLY="$(ONLY)" SEED="$(SEED)" TIMES="$(TIMES)" $(BIN)/python -m tests.faults
+	@ONLY="$(ONLY)" SEED="$(SEED)" TIMES="$(TIMES)" RENEW="$(RENEW)" $(BIN)/python -m tests.faults
 
 check: lint types imports test ## what CI runs
 

@@ -62,6 +62,8 @@ class Result:
         )
 
 
+BEGIN = "<!-- written by make faults RENEW=1 -->"
+END = "<!-- up to here -->"
 COLUMNS = (
     ("fault", "fault"),
     ("times", "times"),
@@ -77,7 +79,7 @@ COLUMNS = (
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """Write the table, with its sums."""
+    """Write the table, with its sums, and how many workers were killed."""
     lines = [
         "| " + " | ".join(title for _, title in COLUMNS) + " |",
         "|" + "|".join(" --- " if name == "fault" else " ---: " for name, _ in COLUMNS) + "|",
@@ -87,7 +89,18 @@ def markdown(results: Sequence[Result]) -> str:
     for row in [*rows, {"fault": "**all**", **total}]:
         cells = (f"{row[name]:,}" if isinstance(row[name], int) else row[name] for name, _ in COLUMNS)
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    kills = sum(result.kills for result in results)
+    seeds = ", ".join(sorted({str(result.seed) for result in results}))
+    return "\n".join([*lines, "", f"{kills:,} workers were killed. Seed: {seeds}.", ""])
+
+
+def renew(page: Path, results: Sequence[Result]) -> None:
+    """Put the table in the place of the one between a page's marks."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert begin, f"{page} has no mark {BEGIN}"
+    assert end, f"{page} has no mark {END}"
+    page.write_text(f"{before}{begin}\n\n{markdown(results)}\n{end}{after}", encoding="utf-8")
 
 
 def write(results: Sequence[Result], folder: Path) -> None:
