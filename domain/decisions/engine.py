@@ -73,7 +73,8 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
     else:
         payload = fact.payload
         is_dated = plan.is_dated
-        for rule, condition, ready in plan.tests:
+        tests, index = plan.tests, plan.index
+        for rule, condition, ready in tests if index is None else map(tests.__getitem__, index.candidates(payload)):
             if is_dated and not is_effective(rule, time_ns):
                 continue
             if condition is not None:
@@ -115,10 +116,11 @@ def _take_in_turn(plan: Plan, fact: Fact, context: FactContext, course: _Course)
     What readers see is merged again only after a rule that they depend on took a branch.
     """
     payload, time_ns, is_dated, read = fact.payload, fact.time_ns, plan.is_dated, plan.read_positions
+    rules, index = plan.rules, plan.index
     so_far = _NOTHING
     written: list[Taken] = []
     is_merged = True
-    for rule in plan.rules:
+    for rule in rules if index is None else map(rules.__getitem__, index.candidates(payload)):
         if is_dated and not is_effective(rule, time_ns):
             continue
         if course.stopped_at is not None and rule.priority.rank > course.stopped_at:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from domain.decisions import patterns
+from domain.decisions.index import Index, make_index
 from domain.decisions.order import evaluation_order, rules_read
 from domain.decisions.taken import Taken
 from domain.identifiers import RuleId
@@ -63,8 +64,9 @@ class Plan:
 
     ``is_chained`` says that some of them read ``decision`` or may stop, so that what was decided so far matters;
     ``is_dated`` that some have effective dates. ``read_positions`` are of the rules whose writes others may read.
-    ``tests`` are the same rules: each with its condition, where that alone tells whether the rule applies, and with what
-    it then gives, where that is the same for every fact; None where not.
+    ``tests`` are the same rules: each with its condition, where that alone tells whether the rule applies, and with
+    what it then gives, where that is the same for every fact; None where not. ``index`` tells by their place which of
+    them a fact can concern; without one they are all to be tried.
     """
 
     rules: tuple[BoundRule, ...]
@@ -72,6 +74,7 @@ class Plan:
     is_dated: bool
     read_positions: frozenset[int]
     tests: tuple[tuple[BoundRule, Condition | None, Taken | None], ...]
+    index: Index | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def ruleset_digest(content_digests: Iterable[bytes]) -> bytes:
 class Ruleset:
     """An immutable set of bound rules at one revision. Safe to share between tasks and threads."""
 
-    __slots__ = ("_plans", "digest", "revision", "rules")
+    __slots__ = ("_indexes", "_plans", "digest", "revision", "rules")
 
     def __init__(self, revision: int, rules: Iterable[BoundRule], digest: bytes | None = None) -> None:
         ordered = sorted(rules, key=lambda rule: rule.sort_key)
@@ -98,6 +101,7 @@ class Ruleset:
         self.rules: Final = tuple(_placed(rule, position) for position, rule in enumerate(ordered))
         self.digest: Final = digest or ruleset_digest(rule.digest for rule in ordered)
         self._plans: dict[str, Plan] = {}
+        self._indexes: dict[tuple[int, ...], Index | None] = {}
 
     @classmethod
     def of(
@@ -140,7 +144,17 @@ class Ruleset:
         tests = tuple(
             (rule, rule.compiled.condition if rule.compiled.applied else None, _ready(rule)) for rule in rules
         )
-        return Plan(rules, is_chained, is_dated, read_positions, tests)
+        return Plan(rules, is_chained, is_dated, read_positions, tests, self._index(rules))
+
+    def _index(self, rules: tuple[BoundRule, ...]) -> Index | None:
+        """Return the index of rules. Types that meet the same ones share it, so that new types cost no new index."""
+        places = tuple([rule.position for rule in rules])
+        if places in self._indexes:
+            return self._indexes[places]
+        if len(self._plans) >= PLANS_MAX:
+            return None
+        index = self._indexes[places] = make_index([rule.compiled.demands for rule in rules])
+        return index
 
 
 def bind(rule: ActiveRule, digest: bytes, compiled: CompiledRule) -> BoundRule:

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 from typing import Any, Final
 
-from domain.language.plan import Const, Has, Invoke, Logic, Part, PlannedRow, PlannedRule, Select, Variable, children
-from domain.language.ranges import EVERYTHING, Box, Path, Values, compared_with, equal_to, meet, union
+from domain.language.lets import let_number
+from domain.language.native import COMPARISONS, is_safe_number
+from domain.language.plan import (
+    Choose,
+    Const,
+    Has,
+    Invoke,
+    Logic,
+    Part,
+    PlannedRow,
+    PlannedRule,
+    Select,
+    Variable,
+    children,
+)
+from domain.language.ranges import BOOLS, EVERYTHING, NUMBERS, Box, Path, Values, compared_with, equal_to, meet, union
+from domain.language.types import NUMBERS as NUMBER_KINDS
 
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 _VALUES_MAX: Final = 1_000
-_EXACT_MAX: Final = 2**53
-Scalar = str | int | float | bool | None
+_ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
+_LIGHT: Final = frozenset(
+    {"!", "[]", "size", "contains", "startsWith", "endsWith", "lowerAscii", "upperAscii", "trim", *COMPARISONS}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A rule applies only to facts that have one of ``values`` at ``path``.
+    """A rule gives something, or fails, only for facts whose value at ``path`` is one of ``values``.
 
-    Values are compared as JSON's are: 1 and 1.0 are one, 1 and true are two (Python takes those for equal).
+    ``absent`` says whether it may for facts without the path too; a step into anything but an object leads nowhere.
+    Numbers are compared by value, whatever their type: 1 and 1.0 are one, 1 and true are two.
     """
 
     path: tuple[str, ...]
-    values: tuple[Scalar, ...]
+    values: Values
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +76,17 @@ def show_path(path: Path) -> str:
     return ".".join(path[1:] if path[0] == "payload" else path)
 
 
-def values_of(part: Part) -> tuple[Path, Values] | None:
-    """Return the path that a part is about and the values that it asks for, when it is about one path alone."""
+def values_of(part: Part, *, or_missing: bool = False) -> tuple[Path, Values] | None:
+    """Return the path that a part is about and the values that it asks for, when it is about one path alone.
+
+    For all other values the part is false or missing; with ``or_missing`` they are returned too for which it is
+    missing, so that it is false for all others.
+    """
     if isinstance(part, Logic):
         first: Path | None = None
         found: list[Values] = []
         for item in part.items:
-            one = values_of(item)
+            one = values_of(item, or_missing=or_missing)
             if one is None or (first is not None and one[0] != first):
                 return None
             first = one[0]
@@ -70,12 +94,15 @@ def values_of(part: Part) -> tuple[Path, Values] | None:
         assert first is not None
         return first, union(found) if part.operator == "||" else reduce(and_, found)
     if isinstance(part, Invoke) and len(part.arguments) == 2:
-        return _compared(part)
+        return _compared(part, or_missing=or_missing)
     path = path_of(part)
-    return None if path is None else (path, Values(bools=frozenset({True})))
+    if path is None:
+        return None
+    true = Values(bools=frozenset({True}))
+    return path, true | BOOLS.complement() if or_missing else true
 
 
-def _compared(part: Invoke) -> tuple[Path, Values] | None:
+def _compared(part: Invoke, *, or_missing: bool) -> tuple[Path, Values] | None:
     left, right = part.arguments
     operator = part.name
     if isinstance(left, Const) and operator in _FLIPPED:
@@ -87,7 +114,9 @@ def _compared(part: Invoke) -> tuple[Path, Values] | None:
         values = [equal_to(item) for item in right.value]
         return None if None in values else (path, union(one for one in values if one is not None))
     compared = compared_with(operator, right.value)
-    return None if compared is None else (path, compared)
+    if compared is None:
+        return None
+    return path, compared | NUMBERS.complement() if or_missing and operator in COMPARISONS else compared
 
 
 def box_of(condition: Part | None) -> Box | Impossible | None:
@@ -134,17 +163,83 @@ def row_box(row: PlannedRow) -> Box | None:
 
 
 def demands_of(plan: PlannedRule) -> tuple[Demand, ...]:
-    """Return what a fact must have for a rule to apply to it; nothing for a rule that may apply to any."""
+    """Return what a fact must have for a rule to give anything but None; nothing for a rule that may for any fact.
+
+    ``&&`` is false where a part is false, and missing where one is missing and none false, whatever else fails: either
+    way the rule is silent. But for a limit of the evaluation, which nothing absorbs: of a condition that can reach one,
+    the parts before it count alone, and those only where they are false, as for what is missing the next is evaluated.
+    """
     if plan.otherwise is not None:
         return ()
-    asked = loose_box_of(plan.condition) or {} if plan.table is None else _asked_by_all(plan.table.rows)
-    demands: dict[tuple[str, ...], Demand] = {}
-    for path, values in asked.items():
+    asked: dict[tuple[str, ...], Values] = {}
+    may_end = False
+    if plan.table is not None:
+        if not all(_reaches_no_limit(test, plan) for test in plan.tests):
+            return ()
+        found = list(_asked_by_all(plan.table.rows).items())
+    else:
+        items = _conjuncts(plan.condition)
+        light = next((number for number, item in enumerate(items) if not _reaches_no_limit(item, plan)), len(items))
+        may_end = light < len(items)
+        found = [one for item in items[:light] if (one := values_of(item, or_missing=may_end)) is not None]
+    for path, values in found:
         resolved = _resolved(path, plan)
-        scalars = _scalars(values)
-        if resolved is not None and resolved[0] == "payload" and len(resolved) > 1 and scalars:
-            demands.setdefault(resolved[1:], Demand(resolved[1:], scalars))
-    return tuple(demands.values())
+        if resolved is not None and resolved[0] == "payload" and len(resolved) > 1 and _is_indexable(values):
+            asked[resolved[1:]] = asked.get(resolved[1:], EVERYTHING) & values
+    return tuple(Demand(path, values, may_end) for path, values in asked.items())
+
+
+def _conjuncts(condition: Part | None) -> list[Part]:
+    """Return the parts that ``&&`` joins at the top of a condition, in order of evaluation."""
+    found: list[Part] = []
+    waiting = [] if condition is None else [condition]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Logic) and part.operator == "&&":
+            waiting.extend(reversed(part.items))
+        else:
+            found.append(part)
+    return found
+
+
+def _reaches_no_limit(part: Part, plan: PlannedRule) -> bool:
+    """Return whether no fact can make a part reach a limit: it has no macro, and makes no string or list that grows."""
+    waiting, lets = [part], set[int]()
+    while waiting:
+        part = waiting.pop()
+        number = let_number(part)
+        if number is not None:
+            if number not in lets:
+                lets.add(number)
+                waiting.append(plan.lets[number][1])
+        elif isinstance(part, Invoke):
+            if not _is_light(part):
+                return False
+        elif not isinstance(part, (Const, Variable, Select, Has, Logic, Choose)):
+            return False
+        waiting.extend(children(part))
+    return True
+
+
+def _is_light(part: Invoke) -> bool:
+    """Return whether a function takes no steps and does not itself reach a limit."""
+    if part.metered or len(part.arguments) > 2:
+        return False
+    if part.name in {"==", "!="}:
+        return any(isinstance(side, Const) for side in part.arguments)
+    if part.name in {"in", "matches"}:
+        return isinstance(part.arguments[1], Const)
+    if part.name in _ARITHMETIC:
+        return any(side.type.kind in NUMBER_KINDS for side in part.arguments)
+    return part.name in _LIGHT
+
+
+def _is_indexable(values: Values) -> bool:
+    """Return whether values are few, and numbers away from the edge of 64 bits, where types do not agree on them."""
+    if len(values.texts) + len(values.numbers) > _VALUES_MAX:
+        return False
+    bounds = (bound for low, _, high, _ in values.numbers for bound in (low, high))
+    return all(math.isinf(bound) or is_safe_number(bound) for bound in bounds)
 
 
 def _asked_by_all(rows: tuple[PlannedRow, ...]) -> Box:
@@ -165,16 +260,6 @@ def _resolved(path: Path, plan: PlannedRule) -> Path | None:
             return None
         path = (*below, *path[1:])
     return path
-
-
-def _scalars(values: Values) -> tuple[Scalar, ...]:
-    """Return the values one by one; nothing when they are too many, or too large for two types to agree on them."""
-    if values.all_texts_but or values.others or len(values.texts) + len(values.numbers) > _VALUES_MAX:
-        return ()
-    if any(low != high or abs(low) > _EXACT_MAX for low, _, high, _ in values.numbers):
-        return ()
-    numbers = (low for low, _, _, _ in values.numbers)
-    return (*sorted(values.texts), *numbers, *sorted(values.bools), *((None,) if values.null else ()))
 
 
 def reads_of(plan: PlannedRule) -> tuple[tuple[str, ...], ...]:

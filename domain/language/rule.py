@@ -25,17 +25,17 @@ from domain.language.text import TooCostlyError, code_of
 class CompiledRule:
     """A rule ready to decide facts.
 
-    ``demands`` are what a fact must have for ``evaluate`` to give anything but None: an index may leave the rule out
-    for any other fact.
+    ``demands`` are what a fact must have for ``evaluate`` to give anything but None, or to fail: an index may leave the
+    rule out for any fact that does not meet them all.
 
     ``fact_types`` are the patterns of ``on`` (none: every fact). ``decision_reads`` holds the paths read from the
     decision; the empty path stands for the whole or for a computed key. ``evaluate`` takes the fact, its context and
     the merged decision so far, returns None when the rule does not apply, and raises nothing but RuleFault.
     ``condition`` takes the same and returns True, False, or None for missing; its faults have no position. Of a table
     it tells whether a row matches. ``applied`` takes the same where ``condition`` gave True and gives what ``evaluate``
-    would; None for a rule of which only ``evaluate`` tells it all. ``constant`` is that outcome where it is the same for
-    every fact. ``stored`` is the rule's plan as plain data, from which ``restore_rule`` makes the rule again without
-    parsing or checking its text; None for a rule that was not compiled from text.
+    would; None for a rule of which only ``evaluate`` tells it all. ``constant`` is that outcome where it is the same
+    for every fact. ``stored`` is the rule's plan as plain data, from which ``restore_rule`` makes the rule again
+    without parsing or checking its text; None for a rule that was not compiled from text.
     """
 
     source: str
