@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import nats
@@ -73,6 +73,18 @@ class LenientClient(Client):
             listener(subject, reply, data, headers)
         except Exception:  # noqa: BLE001  # in nats-py's read loop: raised here it would cost the connection
             _log.exception("message_unheard")
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:  # noqa: FBT001, FBT002  # nats-py's signature
+        """Write what waits; a cancellation meanwhile stands.
+
+        nats-py forgets it here: whoever has a time-out around publishing would then wait on without one.
+        """
+        task = asyncio.current_task()
+        cancelled = 0 if task is None else task.cancelling()
+        found = await super()._flush_pending(force_flush)
+        if task is not None and task.cancelling() > cancelled:
+            raise asyncio.CancelledError
+        return found
 
     async def _process_pong(self) -> None:
         """Take an answer to a ping, also to one that nobody waits for any more.
