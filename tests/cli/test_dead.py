@@ -35,6 +35,19 @@ LETTERS = [
     dead_fact_publication(a_fact(15, b'{"total":15}', {"Nats-Msg-Id": "order-15"}), TOO_LARGE, PAYLOAD_MAX),
 ]
 FACT_LETTERS = [1, 2, 3, 5, 6]
+# Words of the list, and the letters that they leave.
+CHOSEN: list[tuple[list[str], list[int]]] = [
+    (["--facts"], FACT_LETTERS[::-1]),
+    (["--commands"], [4]),
+    (["--type", "order"], [6, 5, 3, 1]),
+    (["--type", "flight.*", "--facts"], [2]),
+    (["--reason", "NOT_JSON"], [3, 2]),
+    (["--reason", "NOT_JSON", "--reason", "COMMAND_WITHOUT_ID"], [4, 3, 2]),
+    (["--limit", "2"], [6, 5]),
+    (["--since", "2020-01-01T00:00:00Z", "--limit", "1"], [6]),
+    (["--until", "2020-01-01T00:00:00Z"], []),
+    (["--since", "2999-01-01T00:00:00Z"], []),
+]
 
 
 @pytest.fixture
@@ -99,37 +112,9 @@ class TestList:
         for text in ("facts.flight.late", "rules.command.ann.create", "NOT_JSON", "a fact is at most 5 bytes"):
             assert text in shown
 
-    @pytest.mark.parametrize(
-        ("words", "found"),
-        [
-            (["--facts"], FACT_LETTERS[::-1]),
-            (["--commands"], [4]),
-            (["--type", "order"], [6, 5, 3, 1]),
-            (["--type", "flight.*", "--facts"], [2]),
-            (["--reason", "NOT_JSON"], [3, 2]),
-            (["--reason", "NOT_JSON", "--reason", "COMMAND_WITHOUT_ID"], [4, 3, 2]),
-            (["--limit", "2"], [6, 5]),
-            (["--since", "2020-01-01T00:00:00Z", "--limit", "1"], [6]),
-            (["--until", "2020-01-01T00:00:00Z"], []),
-            (["--since", "2999-01-01T00:00:00Z"], []),
-        ],
-    )
-    def test_letters_are_chosen(self, line: Line, words: list[str], found: list[int]) -> None:
-        assert sequences(line, *words) == found
-
-    @pytest.mark.parametrize(
-        "words",
-        [
-            ["--facts", "--commands"],
-            ["--commands", "--type", "order"],
-            ["--type", "a*"],
-            ["--reason", "BAD_LUCK"],
-            ["--since", "yesterday"],
-            ["--limit", "0"],
-        ],
-    )
-    def test_wrong_words_are_wrong_usage(self, line: Line, words: list[str]) -> None:
-        line.run("dead", "list", *words, code=2)
+    def test_letters_are_chosen(self, line: Line) -> None:
+        for words, found in CHOSEN:
+            assert sequences(line, *words) == found, words
 
 
 @pytest.mark.usefixtures("at_servers")
@@ -170,7 +155,6 @@ class TestShow:
 
     def test_a_letter_that_is_not_there_is_said(self, line: Line) -> None:
         assert "error[NOT_FOUND]: there is no dead letter 99" in line.run("dead", "show", "99", code=1).stderr
-        line.run("dead", "show", "0", code=2)
 
 
 @pytest.mark.usefixtures("url")
@@ -245,8 +229,29 @@ class TestRedrive:
     def test_without_letters_nothing_is_done(self, line: Line) -> None:
         assert line.run("dead", "redrive", "--all", "--type", "nobody").stdout == "0 letters\n"
 
+
+class TestWrongUsage:
+    """Words that mean nothing, or two things at once: told before any server is asked."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["--facts", "--commands"],
+            ["--commands", "--type", "order"],
+            ["--type", "a*"],
+            ["--reason", "BAD_LUCK"],
+            ["--since", "yesterday"],
+            ["--limit", "0"],
+        ],
+    )
+    def test_of_list(self, line: Line, words: list[str]) -> None:
+        line.run("dead", "list", *words, code=2)
+
     @pytest.mark.parametrize(
         "words", [[], ["1", "--all"], ["1", "--type", "order"], ["1", "--limit", "1"], ["0"], ["--all", "--type", "a*"]]
     )
-    def test_wrong_words_are_wrong_usage(self, line: Line, words: list[str]) -> None:
+    def test_of_redrive(self, line: Line, words: list[str]) -> None:
         line.run("dead", "redrive", *words, code=2)
+
+    def test_of_show(self, line: Line) -> None:
+        line.run("dead", "show", "0", code=2)
