@@ -13,7 +13,7 @@ from tests.faults.stage import Site
 # How often a cluster has each of its faults here: an election takes it seconds.
 CLUSTER_TIMES = {
     "cluster-leaders": 2,
-    "cluster-hanging": 3,
+    "cluster-hanging": 2,
     "cluster-own-node": 4,
     "cluster-stepdowns": 3,
     "cluster-upgrades": 2,
