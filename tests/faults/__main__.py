@@ -52,6 +52,10 @@ async def play_all(only: str, seed: int, times: int) -> int:
             except NotPlayableError as error:
                 unplayed.append(f"{scenario.title}: {error}")
                 continue
+            except Exception as error:  # noqa: BLE001  # servers that do not start: the other faults are still played
+                failures.append(f"{scenario.title} could not be played: {error!r}")
+                say(failures[-1])
+                continue
             results.append(result)
             write(results, BUILD)
             say(result)

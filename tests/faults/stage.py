@@ -67,22 +67,25 @@ class Site:
         self.stack = stack
         self.folder = folder
         self._template = ""
+        self._used: list[str] = []
 
     async def open(self) -> None:
         """Make the template; the stack must run."""
         self._template = await operations.make_template(self.stack.addresses.postgres, upgrade)
 
     async def clean(self, name: str) -> Addresses:
-        """Give addresses with no streams, an empty cache, and a fresh database."""
-        addresses = self.stack.addresses
+        """Give addresses with no streams, an empty cache, and a fresh database; what a fault has left down is started.
+
+        Other stages' databases go. A checkpoint keeps short what Postgres must go through when it is killed.
+        """
+        addresses = await self.stack.start()
         await operations.delete_streams(addresses.nats)
         await operations.flush(addresses.redis)
-        await operations.execute(addresses.postgres, f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        drops = [f"DROP DATABASE {used} WITH (FORCE)" for used in self._used]
+        create = f"CREATE DATABASE {name} TEMPLATE {self._template}"
+        await operations.execute(addresses.postgres, *drops, create, "CHECKPOINT")
+        self._used = [name]
         return Addresses(addresses.nats, operations.with_database(addresses.postgres, name), addresses.redis)
-
-    async def remove(self, name: str) -> None:
-        """Drop a stage's database."""
-        await operations.execute(self.stack.addresses.postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @asynccontextmanager
