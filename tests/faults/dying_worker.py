@@ -7,6 +7,7 @@ acknowledgements, and shifts the worker's clock (``points`` names the variables)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -90,7 +91,8 @@ def die_publishing() -> None:
         if reached(Point.PUBLISH_BEFORE):
             end()
         if len(publications) > 1 and reached(Point.PUBLISH_MIDDLE):
-            await publish(self, publications[: len(publications) // 2], **how)
+            with contextlib.suppress(Exception):  # where the server is away it dies all the same
+                await publish(self, publications[: len(publications) // 2], **how)
             end()
         if reached(Point.PUBLISH_SENT):
             publishing = asyncio.ensure_future(publish(self, publications, **how))
@@ -113,14 +115,16 @@ def die_acknowledging() -> None:
         if acks and reached(Point.ACK_BEFORE):
             end()
         if len(acks) > 1 and reached(Point.ACK_MIDDLE):
-            await send_settlements(client, acks[: len(acks) // 2])
-            await client.flush()
+            with contextlib.suppress(Exception):
+                await send_settlements(client, acks[: len(acks) // 2])
+                await client.flush()
             end()
         if LOSE_ACKS:
             settlements = [one for one in settlements if one[1] != ACK or next(_acks) % LOSE_ACKS]
         await send_settlements(client, settlements)
         if acks and reached(Point.ACK_AFTER):
-            await client.flush()
+            with contextlib.suppress(Exception):
+                await client.flush()
             end()
 
     wire.send_settlements = dying

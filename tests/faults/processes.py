@@ -114,7 +114,7 @@ async def meet_deadly_facts(stage: Stage, times: int) -> None:
                 over.cancel()
             else:
                 dying.cancel()
-                await worker.ends()
+                await worker.kill()  # it may be just starting
 
     async with asyncio.TaskGroup() as group:
         group.create_task(supervise())
