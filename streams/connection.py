@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from domain.errors import UnavailableError
+from streams.hearing import HearingParser, Listener, hear
 
 # A server that hangs is left for another one after three such intervals: about as long as JetStream takes to elect
 # another leader of what it led.
@@ -26,14 +27,8 @@ FLUSH_TIMEOUT_S: Final = 5.0
 
 # How long a server is waited for at the end, in seconds: what it did not answer by then comes again.
 LAST_WORDS_S: Final = 2.0
-_VERSION_BYTES: Final = len(b"NATS/1.0")
-_header_lines = Client._parse_header_lines  # noqa: SLF001  # nats-py's own reading, so that there is one
 
 _log = structlog.get_logger(__name__)
-
-
-# What hears a message as it came: subject, reply subject, payload and header block (None without headers).
-Listener = Callable[[bytes, bytes, bytes, bytes | None], None]
 
 
 class LenientClient(Client):
@@ -49,7 +44,7 @@ class LenientClient(Client):
     def __init__(self, on_closed: Callable[[], None] | None = None) -> None:
         super().__init__()
         self._on_closed = on_closed
-        self._listeners: dict[int, Listener] = {}
+        self._ps = self._hearing = HearingParser(self)
 
     async def listen(self, subject: str, listener: Listener) -> Listening:
         """Subscribe with a listener that is called in the read loop itself, message by message.
@@ -59,20 +54,17 @@ class LenientClient(Client):
         number of messages is bounded by what was asked for.
         """
         subscription = await self.subscribe(subject, cb=_unheard, pending_msgs_limit=0, pending_bytes_limit=0)
-        self._listeners[subscription._id] = listener  # noqa: SLF001  # nats-py's own number for it
-        return Listening(self._listeners, subscription)
+        self._hearing.listeners[b"%d" % subscription._id] = listener  # noqa: SLF001  # nats-py's own number for it
+        return Listening(self._hearing.listeners, subscription)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        listener = self._listeners.get(sid)
+        listener = self._hearing.listeners.get(b"%d" % sid)
         if listener is None:
             await super()._process_msg(sid, subject, reply, data, headers)  # type: ignore[arg-type]
             return
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(data)
-        try:
-            listener(subject, reply, data, headers)
-        except Exception:  # noqa: BLE001  # in nats-py's read loop: raised here it would cost the connection
-            _log.exception("message_unheard")
+        hear(listener, subject, reply, data, headers)
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:  # noqa: FBT001, FBT002  # nats-py's signature
         """Write what waits; a cancellation meanwhile stands.
@@ -119,7 +111,7 @@ class LenientClient(Client):
 class Listening:
     """A subscription whose messages a listener hears."""
 
-    def __init__(self, listeners: dict[int, Listener], subscription: Subscription) -> None:
+    def __init__(self, listeners: dict[bytes, Listener], subscription: Subscription) -> None:
         self._listeners = listeners
         self._subscription = subscription
 
@@ -131,21 +123,11 @@ class Listening:
         except (TimeoutError, nats.errors.Error) as error:
             _log.warning("drain_not_answered", reason=str(error) or type(error).__name__)
         finally:
-            self._listeners.pop(self._subscription._id, None)  # noqa: SLF001  # as above
+            self._listeners.pop(b"%d" % self._subscription._id, None)  # noqa: SLF001  # as above
 
 
 async def _unheard(_: Msg) -> None:
     """Take a message that came between a subscription's start and its listener's: there is none, both in one step."""
-
-
-def read_headers(block: bytes) -> dict[str, str]:
-    """Read a header block as nats-py does; a status in its first line becomes ``Status`` and ``Description``."""
-    first, _, rest = block.partition(b"\r\n")
-    found: dict[str, str] = _header_lines(rest)
-    if status := first[_VERSION_BYTES:].strip():
-        code, _, description = status.decode("utf-8", "replace").partition(" ")
-        found = {"Status": code, "Description": description, **found}
-    return found
 
 
 async def connect(

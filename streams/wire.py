@@ -26,7 +26,8 @@ import structlog
 from nats.aio.client import Client
 
 from domain.errors import UnavailableError
-from streams.connection import LenientClient, Listening, read_headers
+from streams.connection import LenientClient, Listening
+from streams.hearing import read_headers
 
 SUBJECT_BYTES_MAX: Final = 2048
 _FORBIDDEN: Final = frozenset("\r\n\x00")

@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     store_facts: bool = False
     batch_facts: Annotated[int, Field(ge=1, le=5_000)] = 500
     batch_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
-    batches_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
+    batches_in_flight: Annotated[int, Field(ge=1, le=16)] = 4
 
     commands_stream: str = "RULES_COMMANDS"
     events_stream: str = "RULES_EVENTS"

@@ -57,7 +57,7 @@ class LoopSettings:
 
     batch_facts: int = 500
     batch_bytes: int = 8 * 1024 * 1024
-    batches_in_flight: int = 3
+    batches_in_flight: int = 4
     fact_bytes_max: int = FACT_BYTES_MAX
     stop_timeout_s: float = 25.0
     ack_wait_s: float = 60.0

@@ -18,8 +18,9 @@ from typing import Final
 import msgspec
 import structlog
 
-from streams.connection import LenientClient, Listening, read_headers
+from streams.connection import LenientClient, Listening
 from streams.facts.intake import Delivery
+from streams.hearing import read_headers
 
 _SECOND_NS: Final = 1_000_000_000
 _RETRY_S: Final = 1.0

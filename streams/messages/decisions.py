@@ -15,12 +15,12 @@ _ENCODER: Final = msgspec.json.Encoder()
 _SECOND_NS: Final = 1_000_000_000
 
 
-class RulesetBody(msgspec.Struct, frozen=True):
+class RulesetBody(msgspec.Struct, frozen=True, gc=False):
     revision: int
     digest: str
 
 
-class MatchBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class MatchBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     rule_id: str
     name: str
     version: int
@@ -30,12 +30,12 @@ class MatchBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     rows: list[int] | None = None
 
 
-class EffectBody(msgspec.Struct, frozen=True, rename="camel"):
+class EffectBody(msgspec.Struct, frozen=True, rename="camel", gc=False):
     name: str
     effect_id: str
 
 
-class FaultBody(msgspec.Struct, frozen=True, rename="camel"):
+class FaultBody(msgspec.Struct, frozen=True, rename="camel", gc=False):
     rule_id: str
     code: str
     message: str
@@ -43,7 +43,7 @@ class FaultBody(msgspec.Struct, frozen=True, rename="camel"):
     column: int
 
 
-class DecisionBody(msgspec.Struct, frozen=True, rename="camel"):
+class DecisionBody(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """The payload of a decision."""
 
     decision_id: str

@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from worker.settings import Settings
 
-COLLECT_AFTER: Final = 20_000
+COLLECT_AFTER: Final = 200_000
 
 RolesOption = Annotated[
     str | None, typer.Option("--roles", help="Some of: facts,commands,queries,relay. All by default.")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from streams.connection import Listener
 from streams.facts import puller as module
 from streams.facts.puller import Puller, PullSettings
+from streams.hearing import Listener
 
 SETTINGS = PullSettings(window=30, request_messages=10, request_bytes=1000, request_expires_s=5.0)
 
