@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from domain.decisions.decision import Decision, Effect, Fault
 from domain.decisions.fact import Fact
-from domain.decisions.merge import Merge, unmerged
+from domain.decisions.merge import Fields, Merge, joined
 from domain.decisions.ruleset import BoundRule, Plan, Ruleset
 from domain.decisions.taken import Taken
 from domain.language import FactContext, RuleFault, timestamp_from_ns
@@ -68,6 +68,7 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
     time_ns = fact.time_ns
     context = FactContext(fact.id, fact.type, None if time_ns is None else timestamp_from_ns(time_ns))
     course = _Course()
+    taken = course.taken
     if plan.is_chained:
         _take_in_turn(plan, fact, context, course)
     else:
@@ -80,33 +81,36 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
             if condition is not None:
                 try:
                     holds = condition(payload, context, _NOTHING)
-                except Exception:  # noqa: BLE001  # missing, or a fault: the rule as a whole tells which
-                    holds = None
+                except Exception:  # noqa: BLE001, S110  # a fault, perhaps: the rule as a whole tells
+                    pass
                 else:
-                    if holds is False:
-                        continue
-                if holds is True:
-                    if ready is not None:
-                        course.taken.append(ready)
-                    else:
-                        course.apply(rule, payload, context)
+                    if holds is True:
+                        if ready is not None:
+                            taken.append(ready)
+                        else:
+                            course.apply(rule, payload, context)
                     continue
             course.consider(rule, payload, context, _NOTHING)
-    taken = course.taken
     output = _output(taken, course) if taken else {}
     faults = course.faults
     if len(faults) > 1:
         faults.sort(key=lambda one: one[0].position)
+    matches = tuple([one.match for one in taken])
+    matched = False
+    for match in matches:
+        if match.branch == "then":
+            matched = True
+            break
     return Decision(
-        fact=fact,
-        revision=ruleset.revision,
-        digest=ruleset.digest,
-        matched=any(one.outcome.branch == "then" for one in taken),
-        output=output,
-        matches=tuple([one.match for one in taken]),
-        effects=_effects(fact, taken),
-        faults=tuple([fault for _, fault in faults[:FAULTS_MAX]]),
-        fault_count=len(faults),
+        fact,
+        ruleset.revision,
+        ruleset.digest,
+        matched,
+        output,
+        matches,
+        _effects(fact, taken),
+        tuple([fault for _, fault in faults[:FAULTS_MAX]]) if faults else (),
+        len(faults),
     )
 
 
@@ -160,11 +164,11 @@ def _merge(taken: list[Taken], course: _Course | None) -> Merge:
 
 
 def _output(taken: list[Taken], course: _Course) -> dict[str, Any]:
-    if len(taken) == 1:
-        contributions = taken[0].outcome.contributions
-    else:
-        contributions = [contribution for one in taken for contribution in one.outcome.contributions]
-    output = unmerged(contributions)
+    """Return the merged output; what rules gave that meets nowhere is put together as it is."""
+    if len(taken) == 1 and taken[0].fields is not None:
+        return taken[0].match.output
+    parts: list[Fields] = [one.fields for one in taken if one.fields is not None]
+    output = joined(parts) if len(parts) == len(taken) else None
     return _merge(taken, course).output() if output is None else output
 
 

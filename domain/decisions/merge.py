@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from domain.language import AdditionError, Contribution, MergeKind, Path, add_values, to_json
+
+# A rule's part of an output: paths, no two of them the same, with JSON data, and whether that is a list to append.
+Fields = list[tuple[Path, Any, bool]]
 
 _SET: Final = MergeKind.SET
 _APPEND: Final = MergeKind.APPEND
@@ -65,18 +68,52 @@ class Merge:
 
 def output_of(contributions: Sequence[Contribution]) -> dict[str, Any]:
     """Return what one rule's contributions merge to, as JSON data; raises ValueError as ``Merge.output`` does."""
-    output = unmerged(contributions)
-    if output is None:
-        merge = Merge()
-        merge.take(contributions)
-        output = merge.output()
-    return output
+    merge = Merge()
+    merge.take(contributions)
+    return merge.output()
 
 
-def unmerged(contributions: Sequence[Contribution]) -> dict[str, Any] | None:
-    """Return the output of contributions of which no two are on one path, so that nothing is merged; else None."""
-    values = {path: [value] if kind is _APPEND else value for kind, path, value in contributions}
-    return _nest(values, to_json) if len(values) == len(contributions) else None
+def fields_of(contributions: Sequence[Contribution]) -> Fields | None:
+    """Return contributions of which no two are on one path, as JSON data; None where some are to be merged.
+
+    Raises ValueError for a value that has no JSON form.
+    """
+    fields = [
+        (path, to_json([value] if kind is _APPEND else value), kind is _APPEND) for kind, path, value in contributions
+    ]
+    return fields if len(fields) < 2 or len({path for path, _, _ in fields}) == len(fields) else None
+
+
+def joined(rules: Iterable[Fields]) -> dict[str, Any] | None:
+    """Return the output of several rules' fields, given in order of priority then name.
+
+    None where there is more to merge than lists that are appended to: where paths meet, or one is below another.
+    """
+    root: dict[str, Any] = {}
+    whole: list[str] = []  # top-level names that a rule has set, whatever is below them
+    lists: dict[Path, list[Any]] = {}
+    for fields in rules:
+        for path, value, is_appended in fields:
+            if is_appended:
+                if path in lists:
+                    lists[path] += value
+                    continue
+                value = lists[path] = [*value]  # noqa: PLW2901 - a list of its own, as others may be appended
+            name = path[0]
+            below = root.get(name)
+            if len(path) == 2 and name not in whole:
+                if below is None:
+                    root[name] = {path[1]: value}
+                elif path[1] in below:
+                    return None
+                else:
+                    below[path[1]] = value
+            elif len(path) == 1 and name not in root:
+                root[name] = value
+                whole.append(name)
+            else:
+                return None
+    return root
 
 
 def _nest(values: Mapping[Path, Any], form: Callable[[Any], Any]) -> dict[str, Any]:
@@ -102,6 +139,11 @@ def _nest(values: Mapping[Path, Any], form: Callable[[Any], Any]) -> dict[str, A
             if path[-1] not in place:
                 place[path[-1]] = form(value)
     return root
+
+
+def nested(fields: Fields) -> dict[str, Any]:
+    """Return one rule's fields as output."""
+    return _nest({path: value for path, value, _ in fields}, _as_it_is)
 
 
 def _as_it_is(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.decisions.decision import Match
-from domain.decisions.merge import output_of
+from domain.decisions.merge import Fields, fields_of, nested, output_of
 from domain.language import Outcome, to_json
 
 if TYPE_CHECKING:
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 class Taken:
     """An outcome of a rule: with its values as the rules see them, and their JSON forms.
 
-    Raises ValueError for a value that has no JSON form. Never changed once made: a rule whose outcome is always the
-    same has one for all facts.
+    ``fields`` are its part of the output, None where it writes a path twice. Raises ValueError for a value that has no
+    JSON form. Never changed once made: a rule whose outcome is always the same has one for all facts.
     """
 
-    __slots__ = ("effects", "match", "outcome", "rule")
+    __slots__ = ("effects", "fields", "match", "outcome", "rule")
 
-    def __init__(self, rule: BoundRule, outcome: Outcome) -> None:
+    def __init__(self, rule: BoundRule, outcome: Outcome, kind: type[Match] = Match) -> None:
         self.rule = rule
         self.outcome = outcome
-        output = output_of(outcome.contributions) if outcome.contributions else {}
-        self.match = Match(rule.rule_id, rule.name, rule.version, rule.priority, outcome.branch, output, outcome.rows)
+        contributions = outcome.contributions
+        self.fields: Fields | None = fields_of(contributions) if contributions else []
+        output = output_of(contributions) if self.fields is None else nested(self.fields)
+        self.match = kind(rule.rule_id, rule.name, rule.version, rule.priority, outcome.branch, output, outcome.rows)
         self.effects = [(name, to_json(payload)) for name, payload in outcome.effects] if outcome.effects else ()

@@ -21,8 +21,8 @@ Applied = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome]
 class Assembled(NamedTuple):
     """A rule's functions. ``applied`` is what ``evaluate`` gives where the condition is known to hold.
 
-    It is None where the condition does not tell it all: in tables, with ``else``, and where values are kept between
-    condition and actions. ``constant`` is the outcome where ``applied`` gives the same one for every fact.
+    It is None where the condition does not tell it all: in tables, with ``else``, and where actions use values or steps
+    that the condition left. ``constant`` is the outcome where ``applied`` gives the same one for every fact.
     """
 
     evaluate: Evaluate
@@ -102,14 +102,14 @@ def assemble(origin: Origin, plan: PlannedRule, written: Written, code: CodeType
         def condition(payload: Any, fact: Any, decision: Any) -> Any:
             return inner(payload, fact, decision, state.copy())
 
-    if any(stateful.values()):
-        test = functions["condition"] if stateful.get("condition", False) else None
-        return Assembled(_with_state(origin, test, condition, then, otherwise, state), condition)
-    applied = _applied(origin, then) if otherwise is None else None
+    applied = _applied(origin, then) if otherwise is None and not then.stateful else None
     constant = None
     if applied is not None:
         outputs = ([], []) if plan.then is None else _constant_outputs(plan.then)
         constant = None if outputs is None else Outcome("then", *outputs, then.stop, None)
+    if any(stateful.values()):
+        test = functions["condition"] if stateful.get("condition", False) else None
+        return Assembled(_with_state(origin, test, condition, then, otherwise, state), condition, applied, constant)
     return Assembled(_without_state(origin, condition, then, otherwise), condition, applied, constant)
 
 

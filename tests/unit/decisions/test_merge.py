@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from domain.decisions.merge import Merge
-from domain.language import MergeKind, Timestamp
+from domain.decisions.merge import Merge, fields_of, joined, nested, output_of
+from domain.language import Contribution, MergeKind, Timestamp
+from domain.language.limits import OUTPUT_ITEMS_MAX
 from tests.fakes.handmade import path
 
 
@@ -70,3 +73,60 @@ def test_rules_see_values_as_they_are_and_the_output_has_their_json_forms() -> N
 def test_a_value_without_a_json_form_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         merged(("set", "a", float("nan"))).output()
+
+
+CONTRIBUTIONS = st.tuples(
+    st.sampled_from(list(MergeKind)),
+    st.sampled_from([("a",), ("b",), ("a", "x"), ("a", "y"), ("b", "x"), ("c", "x"), ("c", "x", "z"), ("d",)]),
+    st.sampled_from([1, 2.5, None, [1], [], {"x": 1}, Timestamp(0)]),
+).map(lambda one: (one[0], one[1], 7) if one[0] is MergeKind.ADD else one)
+RULES = st.lists(st.lists(CONTRIBUTIONS, max_size=3), max_size=5)
+
+
+@given(RULES)
+def test_what_is_joined_without_a_merge_is_what_a_merge_gives(rules: list[list[Contribution]]) -> None:
+    merge = Merge()
+    for contributions in rules:
+        merge.take(contributions)
+    fields = [fields_of(contributions) for contributions in rules]
+    for one, contributions in zip(fields, rules, strict=True):
+        assert one is None or repr(nested(one)) == repr(output_of(contributions))
+    whole = [one for one in fields if one is not None]
+    before = repr(whole)
+    output = joined(whole) if len(whole) == len(fields) else None
+    assert output is None or repr(output) == repr(merge.output())
+    assert repr(whole) == before
+
+
+@pytest.mark.parametrize(
+    ("rules", "output"),
+    [
+        ([[("set", "a.x", 1)], [("set", "a.y", 2)], [("add", "b", 3)]], {"a": {"x": 1, "y": 2}, "b": 3}),
+        ([[("append", "a", 1)], [("append", "a", 2)], [("append", "b.c", 3)]], {"a": [1, 2], "b": {"c": [3]}}),
+        ([[("set", "a", None)], [("set", "a.x", 2)]], None),
+        ([[("set", "a", {"x": 1})], [("set", "a.y", 2)]], None),
+        ([[("set", "a.x", 2)], [("set", "a", 1)]], None),
+        ([[("set", "a", 1)], [("set", "a", 2)]], None),
+        ([[("set", "a.x", 1)], [("add", "a.x", 2)]], None),
+        ([[("append", "a", 1)], [("set", "a", 2)]], None),
+        ([[("set", "a", [1])], [("append", "a", 2)]], None),
+        ([[("set", "a.b.c", 1)]], None),
+        ([], {}),
+    ],
+)
+def test_outputs_are_joined_where_no_paths_meet_but_those_that_are_appended_to(
+    rules: list[list[tuple[str, str, Any]]], output: dict[str, Any] | None
+) -> None:
+    fields = [fields_of([(MergeKind(kind), path(at), value) for kind, at, value in rule]) for rule in rules]
+    assert joined([one for one in fields if one is not None]) == output
+
+
+def test_a_rule_that_writes_a_path_twice_is_merged() -> None:
+    assert fields_of([(MergeKind.ADD, ("a",), 1), (MergeKind.ADD, ("a",), 2)]) is None
+
+
+def test_lists_of_several_rules_may_be_longer_together_than_one_rules_may_be() -> None:
+    half = list(range(OUTPUT_ITEMS_MAX * 2 // 3))
+    fields = fields_of([(MergeKind.APPEND, ("a",), half)])
+    assert fields is not None
+    assert joined([fields, fields]) == {"a": [half, half]}
