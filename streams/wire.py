@@ -232,11 +232,12 @@ def batch_frames(publications: Sequence[Publication], reply: str) -> list[bytes]
     """Write a fast batch: each reply subject says how often to acknowledge, the place in the batch, and what it is."""
     last = len(publications)
     flow = max(last, 2)
-    frames = []
-    for number, publication in enumerate(publications, start=1):
-        operation = 2 if number == last else 0 if number == 1 else 1  # ends the batch, begins it, adds to it
-        frames.append(publish_frame(publication, f"{reply}.{flow}.fail.{number}.{operation}.$FI"))
-    return frames
+    begin = f"{reply}.{flow}.fail."
+    return [
+        # Its operation: 2 ends the batch, 0 begins it, 1 adds to it.
+        publish_frame(publication, f"{begin}{number}.{2 if number == last else 0 if number == 1 else 1}.$FI")
+        for number, publication in enumerate(publications, start=1)
+    ]
 
 
 async def send(client: Client, frames: bytes) -> None:

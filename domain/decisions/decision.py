@@ -22,6 +22,15 @@ class Match(NamedTuple):
     rows: list[int] | None = None
 
 
+class FixedMatch(Match):
+    """A match of a rule that gives the same for every fact: one object for all of them.
+
+    ``written`` is room for the bytes that whoever writes decisions makes of it, once.
+    """
+
+    written: Any = None
+
+
 class Effect(NamedTuple):
     """A message that a decision causes, published on ``effects.<name>``."""
 

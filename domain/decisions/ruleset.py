@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from domain.decisions import patterns
+from domain.decisions.decision import FixedMatch
 from domain.decisions.index import Index, make_index
 from domain.decisions.order import evaluation_order, rules_read
 from domain.decisions.taken import Taken
@@ -174,7 +175,7 @@ def bind(rule: ActiveRule, digest: bytes, compiled: CompiledRule) -> BoundRule:
 
 def _ready(rule: BoundRule) -> Taken | None:
     try:
-        return None if rule.compiled.constant is None else Taken(rule, rule.compiled.constant)
+        return None if rule.compiled.constant is None else Taken(rule, rule.compiled.constant, FixedMatch)
     except ValueError:
         return None
 

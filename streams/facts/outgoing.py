@@ -17,7 +17,9 @@ _HEADER_ROOM_BYTES: Final = 4096
 def fits(decision: StoredDecision, payload_bytes_max: int) -> bool:
     """Say whether a decision and each of its effects fit a message."""
     room = payload_bytes_max - _HEADER_ROOM_BYTES
-    return len(decision.body) <= room and all(len(payload) <= room for _, _, payload in decision.effects)
+    if len(decision.body) > room:
+        return False
+    return not decision.effects or all(len(payload) <= room for _, _, payload in decision.effects)
 
 
 def decision_publications(decision: StoredDecision) -> list[Publication]:

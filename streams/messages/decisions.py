@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from domain.decisions.decision import Decision
+from domain.decisions.decision import Decision, FixedMatch, Match
 from domain.language import timestamp_from_ns, timestamp_to_text
 from domain.ports import StoredDecision
 
@@ -55,7 +56,7 @@ class DecisionBody(msgspec.Struct, frozen=True, rename="camel", gc=False):
     ruleset: RulesetBody
     outcome: str
     output: dict[str, Any]
-    matches: list[MatchBody]
+    matches: list[Any]  # MatchBody, or what it is written as
     effects: list[EffectBody]
     faults: list[FaultBody]
     fault_count: int
@@ -74,16 +75,23 @@ def decision_body(decision: Decision, decided_at: str) -> DecisionBody:
         ruleset=RulesetBody(decision.revision, decision.digest.hex()),
         outcome="matched" if decision.matched else "unmatched",
         output=decision.output,
-        matches=[
-            MatchBody(match.rule_id, match.name, match.version, match.priority, match.branch, match.output, match.rows)
-            for match in decision.matches
-        ],
+        matches=[_match_body(match) for match in decision.matches],
         effects=[EffectBody(effect.name, effect.effect_id) for effect in decision.effects],
         faults=[
             FaultBody(fault.rule_id, fault.code, fault.message, fault.line, fault.column) for fault in decision.faults
         ],
         fault_count=decision.fault_count,
     )
+
+
+def _match_body(match: Match) -> MatchBody | msgspec.Raw:
+    if match.__class__ is FixedMatch and match.written is not None:
+        return match.written  # type: ignore[no-any-return]  # what is put there below
+    body = MatchBody(match.rule_id, match.name, match.version, match.priority, match.branch, match.output, match.rows)
+    if match.__class__ is FixedMatch:
+        with suppress(TypeError, UnicodeEncodeError, OverflowError):  # told where the whole decision is written
+            match.written = msgspec.Raw(_ENCODER.encode(body))
+    return body
 
 
 def encode_decision(decision: Decision, decided_at: str) -> bytes:

@@ -8,7 +8,7 @@ import msgspec
 
 from domain.decisions.decision import Decision
 from domain.decisions.ruleset import RulesetState
-from streams.messages.decisions import EffectBody, FaultBody, MatchBody, RulesetBody, decision_body
+from streams.messages.decisions import EffectBody, FaultBody, RulesetBody, decision_body
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -29,7 +29,7 @@ class SimulatedDecision(msgspec.Struct, frozen=True, rename="camel", kw_only=Tru
     ruleset: RulesetBody | None
     outcome: str
     output: dict[str, Any]
-    matches: list[MatchBody]
+    matches: list[Any]
     effects: list[EffectBody]
     faults: list[FaultBody]
     fault_count: int
