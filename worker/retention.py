@@ -22,6 +22,7 @@ import structlog
 
 from domain.decisions.retention import Span, missing_spans
 from domain.errors import UnavailableError
+from domain.ports import FactTrials
 from worker.adapters.postgres.partitions import STRAYS_AT_ONCE, ExpiredPartition, Partition
 from worker.breakers import BusyError
 
@@ -108,6 +109,7 @@ class Housekeeper:
         storage: DecisionStorage,
         policy: RetentionPolicy,
         observer: StorageObserver,
+        trials: FactTrials,
         *,
         period_s: float = PERIOD_S,
         now_ns: Callable[[], int] = time.time_ns,
@@ -116,6 +118,7 @@ class Housekeeper:
         self._storage = storage
         self._policy = policy
         self._observer = observer
+        self._trials = trials
         self._period_s = period_s
         self._now_ns = now_ns
         self._pause = pause
@@ -170,6 +173,8 @@ class Housekeeper:
         await self._expire(done)
         if strays := await self._storage.strays(ALL_TIME):
             _log.warning("decisions_outside_partitions", count=strays)
+        if gone := await self._trials.expire(self._policy.due_before_ns(self._now_ns())):
+            _log.info("trials_expired", count=gone)
 
     async def _make_needed(self, done: Kept) -> None:
         names: list[str] = []

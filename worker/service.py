@@ -296,7 +296,7 @@ class Worker:
             settings.decision_retention_s, settings.facts_stream, facts.max_age_s, facts.duplicate_window_s
         )
         policy = RetentionPolicy(settings.decision_retention_s, settings.decision_partition_s, facts.max_age_s)
-        housekeeper = Housekeeper(PostgresPartitions(pool), policy, self._telemetry)
+        housekeeper = Housekeeper(PostgresPartitions(pool), policy, self._telemetry, PostgresTrials(pool))
         await housekeeper.prepare()
         housekeeper.start()
         self._on_stop("housekeeper", housekeeper.stop)

@@ -15,6 +15,7 @@ import pytest
 from domain.decisions.retention import Span
 from domain.ports import StoredDecision
 from streams.messages.decisions import time_text
+from tests.fakes.trials import FakeTrials
 from worker.adapters.postgres import partitions
 from worker.adapters.postgres.decisions import PostgresDecisions
 from worker.adapters.postgres.partitions import PostgresPartitions
@@ -91,7 +92,7 @@ def housekeeper(storage: PostgresPartitions, clock: Clock, policy: RetentionPoli
     async def no_pause(_: float) -> None:
         await asyncio.sleep(0)
 
-    return Housekeeper(storage, policy, Tally(), now_ns=lambda: clock.worker_ns, pause=no_pause)
+    return Housekeeper(storage, policy, Tally(), FakeTrials(), now_ns=lambda: clock.worker_ns, pause=no_pause)
 
 
 def decision(number: int, stored_at_ns: int, size: int = 10) -> StoredDecision:
@@ -197,7 +198,7 @@ class TestMaking:
     ) -> None:
         await pool.execute("CREATE TABLE decision_20241004t000000 ()")
         observer = Tally()
-        await Housekeeper(storage, POLICY, observer, now_ns=lambda: clock.worker_ns).prepare()
+        await Housekeeper(storage, POLICY, observer, FakeTrials(), now_ns=lambda: clock.worker_ns).prepare()
         assert [failed for _, failed in observer.rounds] == [True]
 
 

@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 
 from domain.decisions.retention import Span
 from domain.errors import UnavailableError
+from domain.ports import FactPlace
+from tests.fakes.trials import FakeTrials
 from worker.adapters.postgres.partitions import ExpiredPartition, Partition
 from worker.breakers import BusyError
 from worker.retention import JITTER, PERIOD_S, START_TRIES_MAX, TRIES_MAX, Housekeeper, Kept, RetentionPolicy
@@ -97,7 +99,8 @@ class Ground:
         self.rounds_max = 3
         self.is_over = asyncio.Event()
         self.now_ns = NOW_NS
-        self.keeper = Housekeeper(self.storage, policy, self, now_ns=lambda: self.now_ns, pause=self.pause)
+        self.trials = FakeTrials()
+        self.keeper = Housekeeper(self.storage, policy, self, self.trials, now_ns=lambda: self.now_ns, pause=self.pause)
 
     def storage_kept(self, *, made: int, moved: int, dropped: int, keys: int, failed: bool) -> None:
         self.counted.append((Kept(made, moved, dropped, keys), failed))
@@ -266,3 +269,12 @@ async def test_a_preparation_waits_longer_for_others_than_a_round(ground: Ground
     await ground.keeper.prepare()
     assert ground.counted == [(Kept(made=4), False)]
     assert START_TRIES_MAX > TRIES_MAX
+
+
+async def test_trials_of_facts_that_no_stream_holds_any_more_are_removed_and_no_others(ground: Ground) -> None:
+    due = ground.now_ns - POLICY.retention_s * SECOND_NS
+    gone, kept = FactPlace("FACTS", 1, due - 10**18), FactPlace("FACTS", 2, ground.now_ns)
+    for place in (gone, kept):
+        await ground.trials.begin(place)
+    await ground.keeper.keep_once()
+    assert set(ground.trials.begun) == {kept}
