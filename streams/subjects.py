@@ -68,6 +68,7 @@ def fact(type_: str) -> str:
     return FACT_PREFIX + type_
 
 
+@lru_cache(maxsize=4096)
 def decision(type_: str, *, matched: bool) -> str:
     return f"decisions.matched.{type_}" if matched else f"decisions.unmatched.{type_}"
 

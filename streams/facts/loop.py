@@ -201,12 +201,16 @@ class FactLoop:
             payload_bytes_max=self._client.max_payload,
             store_facts=self._settings.store_facts,
         )
-        suspects = [delivery for delivery in batch.deliveries if delivery.deliveries >= ALONE_FROM_DELIVERY]
-        for number, delivery in enumerate(batch.deliveries, start=1):
-            if number % _YIELD_EVERY == 0:
+        deliveries = batch.deliveries
+        suspects: list[Delivery] = []
+        for start in range(0, len(deliveries), _YIELD_EVERY):
+            if start:
                 await asyncio.sleep(0)
-            if delivery.deliveries < ALONE_FROM_DELIVERY:
-                deciding.decide(batch, delivery)
+            for delivery in deliveries[start : start + _YIELD_EVERY]:
+                if delivery.deliveries < ALONE_FROM_DELIVERY:
+                    deciding.decide(batch, delivery)
+                else:
+                    suspects.append(delivery)
         return await self._try_alone(deciding, batch, suspects) if suspects else []
 
     async def _try_alone(self, deciding: Deciding, batch: Batch, suspects: Sequence[Delivery]) -> list[FactPlace]:
