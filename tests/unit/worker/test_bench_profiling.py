@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,18 @@ from worker.bench.stack import BenchError
 from worker.cli.bench import PROFILE_FORMATS
 from worker.embedded.process import until
 
-RECORDING = """#!/bin/sh
-trap 'echo "$@" > "$5"; exit 0' INT
-touch "$5.begun"
-while :; do sleep 0.01; done
+# In Python, for a shell does not trap an interrupt that was ignored when it started, as it is in the background of make.
+RECORDING = f"""#!{sys.executable}
+import pathlib, signal, sys
+
+def end(*_):
+    pathlib.Path(sys.argv[5]).write_text(" ".join(sys.argv[1:]))
+    sys.exit()
+
+signal.signal(signal.SIGINT, end)
+pathlib.Path(sys.argv[5] + ".begun").touch()
+while True:
+    signal.pause()
 """
 REFUSED = "#!/bin/sh\necho 'Permission Denied: try again as root' >&2\nexit 1\n"
 
