@@ -13,7 +13,7 @@ from worker.bench.stack import BenchError
 from worker.cli.bench import PROFILE_FORMATS
 from worker.embedded.process import until
 
-# In Python, for a shell does not trap an interrupt that was ignored when it started, as it is in the background of make.
+# In Python, for a shell does not trap an interrupt that was ignored when it started, as in the background of make.
 RECORDING = f"""#!{sys.executable}
 import pathlib, signal, sys
 
