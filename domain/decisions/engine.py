@@ -12,7 +12,7 @@ from domain.decisions.fact import Fact
 from domain.decisions.merge import Fields, Merge, joined
 from domain.decisions.ruleset import BoundRule, Plan, Ruleset
 from domain.decisions.taken import Taken
-from domain.language import FactContext, RuleFault, timestamp_from_ns
+from domain.language import Evaluate, FactContext, RuleFault, timestamp_from_ns
 
 FAULTS_MAX: Final = 100
 _NOTHING: Final[dict[str, Any]] = {}
@@ -28,21 +28,20 @@ class _Course:
         self.faults: list[tuple[BoundRule, Fault]] = []
         self.stopped_at: int | None = None
 
-    def apply(self, rule: BoundRule, payload: dict[str, Any], context: FactContext) -> None:
-        """Let a rule whose condition holds, and tells it all (``Plan.tests``), take its ``then``."""
-        applied = rule.compiled.applied
-        assert applied is not None
-        try:
-            self.taken.append(Taken(rule, applied(payload, context, _NOTHING)))
-        except RuleFault as fault:
-            self.fail(rule, fault.code, fault.message, fault.line, fault.column)
-        except ValueError as error:
-            self.fail(rule, "not-json", str(error))
+    def consider(
+        self,
+        rule: BoundRule,
+        evaluate: Evaluate,
+        payload: dict[str, Any],
+        context: FactContext,
+        so_far: dict[str, Any],
+    ) -> bool:
+        """Let one rule look at the fact, and say whether it took a branch.
 
-    def consider(self, rule: BoundRule, payload: dict[str, Any], context: FactContext, so_far: dict[str, Any]) -> bool:
-        """Let one rule look at the fact, and say whether it took a branch."""
+        ``evaluate`` is the rule's own, or what it gives where its condition is known to hold.
+        """
         try:
-            outcome = rule.compiled.evaluate(payload, context, so_far)
+            outcome = evaluate(payload, context, so_far)
             if outcome is None:
                 return False
             self.taken.append(Taken(rule, outcome))
@@ -78,19 +77,20 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
         for rule, condition, ready in tests if index is None else map(tests.__getitem__, index.candidates(payload)):
             if is_dated and not is_effective(rule, time_ns):
                 continue
+            evaluate: Evaluate | None = None
             if condition is not None:
                 try:
                     holds = condition(payload, context, _NOTHING)
                 except Exception:  # noqa: BLE001, S110  # a fault, perhaps: the rule as a whole tells
                     pass
                 else:
-                    if holds is True:
-                        if ready is not None:
-                            taken.append(ready)
-                        else:
-                            course.apply(rule, payload, context)
-                    continue
-            course.consider(rule, payload, context, _NOTHING)
+                    if holds is not True:
+                        continue
+                    if ready is not None:
+                        taken.append(ready)
+                        continue
+                    evaluate = rule.compiled.applied
+            course.consider(rule, evaluate or rule.compiled.evaluate, payload, context, _NOTHING)
     output = _output(taken, course) if taken else {}
     faults = course.faults
     if len(faults) > 1:
@@ -133,7 +133,7 @@ def _take_in_turn(plan: Plan, fact: Fact, context: FactContext, course: _Course)
             written.sort(key=_position)
             so_far = _merge(written, None).nested()
             is_merged = True
-        if course.consider(rule, payload, context, so_far) and rule.position in read:
+        if course.consider(rule, rule.compiled.evaluate, payload, context, so_far) and rule.position in read:
             written.append(course.taken[-1])
             is_merged = False
     course.taken.sort(key=_position)

@@ -144,8 +144,7 @@ class _Walk:
     def _merge(taken: Iterable[Taken]) -> Merge:
         merge = Merge()
         for one in sorted(taken, key=lambda one: one.rule.position):
-            for kind, path, value in one.outcome.contributions:
-                merge.contribute(kind, path, value, one.rule)
+            merge.take(one.outcome.contributions, one.rule)
         return merge
 
 

@@ -36,12 +36,8 @@ class Merge:
         self._values: dict[Path, Any] = {}
         self.left_out: list[Addition] = []
 
-    def contribute(self, kind: MergeKind, path: Path, value: Any, contributor: Any = None) -> None:
-        """Take one contribution into account; ``contributor`` is named should an ``add`` term be left out."""
-        self.take([(kind, path, value)], contributor)
-
     def take(self, contributions: Sequence[Contribution], contributor: Any = None) -> None:
-        """Take a rule's contributions into account, in their order."""
+        """Take a rule's contributions into account, in order; ``contributor`` is named for an ``add`` term left out."""
         values, kinds = self._values, self._kinds
         for kind, path, value in contributions:
             if path not in values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.language.addition import add_values
-from domain.language.assembly import Condition
+from domain.language.assembly import Condition, Evaluate
 from domain.language.demands import Demand
 from domain.language.explain import Explained, explain_compiled, explain_rule
 from domain.language.expression import CompiledExpression, compile_expression
@@ -41,6 +41,7 @@ __all__ = [
     "Condition",
     "Contribution",
     "Demand",
+    "Evaluate",
     "Explained",
     "FactContext",
     "InvalidRuleError",

@@ -17,7 +17,7 @@ from tests.fakes.handmade import path
 def merged(*contributions: tuple[str, str, Any]) -> Merge:
     merge = Merge()
     for number, (kind, at, value) in enumerate(contributions):
-        merge.contribute(MergeKind(kind), path(at), value, number)
+        merge.take([(MergeKind(kind), path(at), value)], number)
     return merge
 
 
