@@ -12,7 +12,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
+
+import msgspec
 
 from domain.decisions.fact import Fact
 from domain.decisions.ruleset import ActiveRule, Ruleset, RulesetState
@@ -323,7 +325,7 @@ class PlanCache(Protocol):
     async def store(self, plans: Mapping[bytes, StoredPlan]) -> None: ...
 
 
-class StoredDecision(NamedTuple):
+class StoredDecision(msgspec.Struct, frozen=True, gc=False):
     """A decision and its effects as the bytes that are published: first stored, first and for ever right.
 
     ``stored_at_ns`` is the time at which the stream stored the fact, in nanoseconds since 1970 UTC. ``fact`` is the

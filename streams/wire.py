@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -41,7 +41,7 @@ _BATCHES_ARE_OFF: Final = 10205  # JetStream's code for a stream without allow_b
 _log = structlog.get_logger(__name__)
 
 
-class Publication(NamedTuple):
+class Publication(msgspec.Struct, frozen=True, gc=False):
     """A message to publish; ``head`` is ``header_block``'s result."""
 
     subject: str
@@ -74,7 +74,7 @@ def header_block(headers: Mapping[str, str]) -> bytes:
 
 def publish_frame(publication: Publication, reply: str) -> bytes:
     """Write one HPUB frame; raises ValueError for a subject that is empty, too long or has white space."""
-    subject, head, payload = publication
+    subject, head, payload = publication.subject, publication.head, publication.payload
     if not _is_subject(subject):
         raise ValueError(f"not a subject to publish on: {subject[:80]!r}")
     size = len(head)

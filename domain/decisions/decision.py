@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from domain.decisions.fact import Fact
 from domain.rules.content import Priority
 
@@ -49,7 +51,7 @@ class Fault(NamedTuple):
     column: int
 
 
-class Decision(NamedTuple):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The whole decision on one fact under one ruleset; ``matched`` when some rule took its ``then``."""
 
     fact: Fact

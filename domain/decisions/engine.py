@@ -12,7 +12,7 @@ from domain.decisions.fact import Fact
 from domain.decisions.merge import Fields, Merge, joined
 from domain.decisions.ruleset import BoundRule, Plan, Ruleset
 from domain.decisions.taken import Taken
-from domain.language import Evaluate, FactContext, RuleFault, timestamp_from_ns
+from domain.language import Evaluate, RuleFault
 
 FAULTS_MAX: Final = 100
 _NOTHING: Final[dict[str, Any]] = {}
@@ -32,8 +32,7 @@ class _Course:
         self,
         rule: BoundRule,
         evaluate: Evaluate,
-        payload: dict[str, Any],
-        context: FactContext,
+        fact: Fact,
         so_far: dict[str, Any],
     ) -> bool:
         """Let one rule look at the fact, and say whether it took a branch.
@@ -41,7 +40,7 @@ class _Course:
         ``evaluate`` is the rule's own, or what it gives where its condition is known to hold.
         """
         try:
-            outcome = evaluate(payload, context, so_far)
+            outcome = evaluate(fact.payload, fact, so_far)
             if outcome is None:
                 return False
             self.taken.append(Taken(rule, outcome))
@@ -64,23 +63,21 @@ class _Course:
 def decide(ruleset: Ruleset, fact: Fact) -> Decision:
     """Decide a fact. Never raises for a fact's or a rule's sake: what fails is among the decision's faults."""
     plan = ruleset.plan(fact.type)
-    time_ns = fact.time_ns
-    context = FactContext(fact.id, fact.type, None if time_ns is None else timestamp_from_ns(time_ns))
     course = _Course()
     taken = course.taken
     if plan.is_chained:
-        _take_in_turn(plan, fact, context, course)
+        _take_in_turn(plan, fact, course)
     else:
         payload = fact.payload
         is_dated = plan.is_dated
         tests, index = plan.tests, plan.index
         for rule, condition, ready in tests if index is None else map(tests.__getitem__, index.candidates(payload)):
-            if is_dated and not is_effective(rule, time_ns):
+            if is_dated and not is_effective(rule, fact.time_ns):
                 continue
             evaluate: Evaluate | None = None
             if condition is not None:
                 try:
-                    holds = condition(payload, context, _NOTHING)
+                    holds = condition(payload, fact, _NOTHING)
                 except Exception:  # noqa: BLE001, S110  # a fault, perhaps: the rule as a whole tells
                     pass
                 else:
@@ -90,41 +87,44 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
                         taken.append(ready)
                         continue
                     evaluate = rule.compiled.applied
-            course.consider(rule, evaluate or rule.compiled.evaluate, payload, context, _NOTHING)
+            course.consider(rule, evaluate or rule.compiled.evaluate, fact, _NOTHING)
     output = _output(taken, course) if taken else {}
     faults = course.faults
     if len(faults) > 1:
         faults.sort(key=lambda one: one[0].position)
-    matches = tuple([one.match for one in taken])
+    matches = []
+    effects: list[tuple[str, Any]] = []
     matched = False
-    for match in matches:
-        if match.branch == "then":
+    for one in taken:
+        matches.append(one.match)
+        if one.is_match:
             matched = True
-            break
+        if one.effects:
+            effects += one.effects
     return Decision(
         fact,
         ruleset.revision,
         ruleset.digest,
         matched,
         output,
-        matches,
-        _effects(fact, taken),
+        tuple(matches),
+        _effects(fact, effects) if effects else (),
         tuple([fault for _, fault in faults[:FAULTS_MAX]]) if faults else (),
         len(faults),
     )
 
 
-def _take_in_turn(plan: Plan, fact: Fact, context: FactContext, course: _Course) -> None:
+def _take_in_turn(plan: Plan, fact: Fact, course: _Course) -> None:
     """Consider rules that read each other's decisions or may stop, in the plan's order.
 
     What readers see is merged again only after a rule that they depend on took a branch.
     """
-    payload, time_ns, is_dated, read = fact.payload, fact.time_ns, plan.is_dated, plan.read_positions
+    time_ns, is_dated, read = fact.time_ns, plan.is_dated, plan.read_positions
     rules, index = plan.rules, plan.index
     so_far = _NOTHING
     written: list[Taken] = []
     is_merged = True
-    for rule in rules if index is None else map(rules.__getitem__, index.candidates(payload)):
+    for rule in rules if index is None else map(rules.__getitem__, index.candidates(fact.payload)):
         if is_dated and not is_effective(rule, time_ns):
             continue
         if course.stopped_at is not None and rule.priority.rank > course.stopped_at:
@@ -133,7 +133,7 @@ def _take_in_turn(plan: Plan, fact: Fact, context: FactContext, course: _Course)
             written.sort(key=_position)
             so_far = _merge(written, None).nested()
             is_merged = True
-        if course.consider(rule, rule.compiled.evaluate, payload, context, so_far) and rule.position in read:
+        if course.consider(rule, rule.compiled.evaluate, fact, so_far) and rule.position in read:
             written.append(course.taken[-1])
             is_merged = False
     course.taken.sort(key=_position)
@@ -167,14 +167,15 @@ def _output(taken: list[Taken], course: _Course) -> dict[str, Any]:
     """Return the merged output; what rules gave that meets nowhere is put together as it is."""
     if len(taken) == 1 and taken[0].fields is not None:
         return taken[0].match.output
-    parts: list[Fields] = [one.fields for one in taken if one.fields is not None]
-    output = joined(parts) if len(parts) == len(taken) else None
+    fields: Fields = []
+    for one in taken:
+        if one.fields is None:  # it writes a path twice
+            return _merge(taken, course).output()
+        fields += one.fields
+    output = joined(fields)
     return _merge(taken, course).output() if output is None else output
 
 
-def _effects(fact: Fact, taken: list[Taken]) -> tuple[Effect, ...]:
-    found = [effect for one in taken if one.effects for effect in one.effects]
-    if not found:
-        return ()
+def _effects(fact: Fact, found: list[tuple[str, Any]]) -> tuple[Effect, ...]:
     key = fact.key.hex()
-    return tuple(Effect(name, f"{key}-{number}", payload) for number, (name, payload) in enumerate(found, start=1))
+    return tuple([Effect(name, f"{key}-{number}", payload) for number, (name, payload) in enumerate(found, start=1)])

@@ -19,7 +19,7 @@ from domain.decisions.merge import Merge
 from domain.decisions.ruleset import BoundRule, Ruleset
 from domain.decisions.taken import Taken
 from domain.errors import NotFoundError
-from domain.language import Explained, FactContext, RuleFault, explain_compiled, timestamp_from_ns, timestamp_to_text
+from domain.language import Explained, RuleFault, explain_compiled, timestamp_from_ns, timestamp_to_text
 
 Status = Literal["then", "else", "not applied", "fault", "stopped", "not effective", "not concerned"]
 
@@ -80,8 +80,6 @@ class _Walk:
     def __init__(self, ruleset: Ruleset, fact: Fact, decision: Mapping[str, Any] | None) -> None:
         self._fact = fact
         self._given = decision
-        time = None if fact.time_ns is None else timestamp_from_ns(fact.time_ns)
-        self._context = FactContext(fact.id, fact.type, time)
         self._taken: list[Taken] = []  # in the order in which they were considered
         self._found: list[Explanation] = []
         self._stopper: BoundRule | None = None
@@ -114,7 +112,7 @@ class _Walk:
     def _consider(self, rule: BoundRule, so_far: Mapping[str, Any]) -> None:
         explain = partial(self._tree, rule, len(self._taken))
         try:
-            outcome = rule.compiled.evaluate(self._fact.payload, self._context, so_far)
+            outcome = rule.compiled.evaluate(self._fact.payload, self._fact, so_far)
             taken = None if outcome is None else Taken(rule, outcome)
         except RuleFault as fault:
             own = Fault(rule.rule_id, fault.code, fault.message, fault.line, fault.column)
@@ -134,7 +132,7 @@ class _Walk:
 
     def _tree(self, rule: BoundRule, taken_before: int) -> Explained:
         so_far = self._decision(taken_before) if rule.compiled.decision_reads else {}
-        return explain_compiled(rule.compiled, self._fact.payload, self._context, so_far)
+        return explain_compiled(rule.compiled, self._fact.payload, self._fact, so_far)
 
     def _decision(self, taken_before: int) -> Mapping[str, Any]:
         """Return what rules saw as ``decision`` once so many others had taken a branch."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
+
+from domain.language import Timestamp, timestamp_from_ns
 
 
-class Fact(NamedTuple):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """One event to decide: its identity, its type, its place in the stream and its data.
 
     ``key`` is the 16 bytes of ``domain.identifiers.fact_key``; in hexadecimal it is the decision's id. ``time_ns`` is
@@ -18,3 +22,8 @@ class Fact(NamedTuple):
     sequence: int
     time_ns: int | None
     payload: dict[str, Any]
+
+    @property
+    def time(self) -> Timestamp | None:
+        """The fact's time as rules see it."""
+        return None if self.time_ns is None else timestamp_from_ns(self.time_ns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from domain.language import AdditionError, Contribution, MergeKind, Path, add_values, to_json
@@ -80,7 +80,7 @@ def fields_of(contributions: Sequence[Contribution]) -> Fields | None:
     return fields if len(fields) < 2 or len({path for path, _, _ in fields}) == len(fields) else None
 
 
-def joined(rules: Iterable[Fields]) -> dict[str, Any] | None:
+def joined(fields: Fields) -> dict[str, Any] | None:
     """Return the output of several rules' fields, given in order of priority then name.
 
     None where there is more to merge than lists that are appended to: where paths meet, or one is below another.
@@ -88,27 +88,25 @@ def joined(rules: Iterable[Fields]) -> dict[str, Any] | None:
     root: dict[str, Any] = {}
     whole: list[str] = []  # top-level names that a rule has set, whatever is below them
     lists: dict[Path, list[Any]] = {}
-    for fields in rules:
-        for path, value, is_appended in fields:
-            if is_appended:
-                if path in lists:
-                    lists[path] += value
-                    continue
-                value = lists[path] = [*value]  # noqa: PLW2901 - a list of its own, as others may be appended
-            name = path[0]
-            below = root.get(name)
-            if len(path) == 2 and name not in whole:
-                if below is None:
-                    root[name] = {path[1]: value}
-                elif path[1] in below:
-                    return None
-                else:
-                    below[path[1]] = value
-            elif len(path) == 1 and name not in root:
+    for path, value, is_appended in fields:
+        if is_appended:
+            if path in lists:
+                lists[path] += value
+                continue
+            value = lists[path] = [*value]  # noqa: PLW2901 - a list of its own, as others may be appended
+        name = path[0]
+        if name not in root:
+            if len(path) == 1:
                 root[name] = value
                 whole.append(name)
+            elif len(path) == 2:
+                root[name] = {path[1]: value}
             else:
                 return None
+        elif len(path) == 2 and name not in whole and path[1] not in root[name]:
+            root[name][path[1]] = value
+        else:
+            return None
     return root
 
 

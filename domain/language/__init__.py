@@ -8,7 +8,17 @@ from domain.language.demands import Demand
 from domain.language.explain import Explained, explain_compiled, explain_rule
 from domain.language.expression import CompiledExpression, compile_expression
 from domain.language.lints import SetLint, lint_rules
-from domain.language.outcome import AdditionError, Contribution, FactContext, MergeKind, Outcome, Path, RuleFault, Write
+from domain.language.outcome import (
+    AdditionError,
+    Contribution,
+    FactAttributes,
+    FactContext,
+    MergeKind,
+    Outcome,
+    Path,
+    RuleFault,
+    Write,
+)
 from domain.language.problems import InvalidRuleError, Problem, render_problem
 from domain.language.rule import (
     CompiledRule,
@@ -30,7 +40,7 @@ from domain.language.templates import (
     literal_text,
     value_text,
 )
-from domain.language.values import Timestamp, parse_timestamp, timestamp_from_ns, timestamp_to_text, to_json
+from domain.language.values import Timestamp, ns_to_text, parse_timestamp, timestamp_from_ns, timestamp_to_text, to_json
 
 __all__ = [
     "PARAMETER_TYPES",
@@ -43,6 +53,7 @@ __all__ = [
     "Demand",
     "Evaluate",
     "Explained",
+    "FactAttributes",
     "FactContext",
     "InvalidRuleError",
     "MergeKind",
@@ -71,6 +82,7 @@ __all__ = [
     "lint_rules",
     "literal_text",
     "load_image",
+    "ns_to_text",
     "parse_timestamp",
     "render_problem",
     "restore_rule",

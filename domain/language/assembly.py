@@ -9,13 +9,13 @@ from typing import Any, Literal, NamedTuple
 
 from domain.language.evaluation import new_state
 from domain.language.functions import FunctionWriter
-from domain.language.outcome import Contribution, Effect, FactContext, MergeKind, Outcome
+from domain.language.outcome import Contribution, Effect, FactAttributes, MergeKind, Outcome
 from domain.language.plan import Const, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule
 from domain.language.settlement import Origin, check_action, settle_actions, settle_condition, settle_table
 
-Evaluate = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome | None]
-Condition = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], bool | None]
-Applied = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome]
+Evaluate = Callable[[dict[str, Any], FactAttributes, Mapping[str, Any]], Outcome | None]
+Condition = Callable[[dict[str, Any], FactAttributes, Mapping[str, Any]], bool | None]
+Applied = Callable[[dict[str, Any], FactAttributes, Mapping[str, Any]], Outcome]
 
 
 class Assembled(NamedTuple):
@@ -118,7 +118,7 @@ def _applied(origin: Origin, branch: _Branch) -> Applied:
     if actions is None:
         return lambda _payload, _fact, _decision: Outcome(name, [], [], stop, None)
 
-    def applied(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome:
+    def applied(payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any]) -> Outcome:
         try:
             contributions, effects = actions(payload, fact, decision)
         except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
@@ -129,7 +129,7 @@ def _applied(origin: Origin, branch: _Branch) -> Applied:
 
 
 def _without_state(origin: Origin, condition: Condition, then: _Branch, otherwise: _Branch | None) -> Evaluate:
-    def evaluate(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome | None:
+    def evaluate(payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any]) -> Outcome | None:
         try:
             holds = condition(payload, fact, decision)
         except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
@@ -156,7 +156,7 @@ def _with_state(
     otherwise: _Branch | None,
     blank: list[Any],
 ) -> Evaluate:
-    def evaluate(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome | None:
+    def evaluate(payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any]) -> Outcome | None:
         state = blank.copy()
         try:
             holds = condition(payload, fact, decision) if test is None else test(payload, fact, decision, state)
@@ -192,7 +192,7 @@ def _with_rows(
     def matches(payload: Any, fact: Any, decision: Any) -> bool:
         return bool(matching(payload, fact, decision, blank.copy()))
 
-    def evaluate(payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]) -> Outcome | None:
+    def evaluate(payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any]) -> Outcome | None:
         state = blank.copy()
         try:
             rows = matching(payload, fact, decision, state)

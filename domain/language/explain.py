@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from domain.language.interpretation import Interpreter, Missing, PartFault
 from domain.language.limits import EXPLAINED_DEPTH_MAX, EXPLAINED_PARTS_MAX
-from domain.language.outcome import FactContext
+from domain.language.outcome import FactAttributes
 from domain.language.plan import Const, Has, Part, PlannedRow, PlannedRule, PlannedTable, Select, Variable, children
 from domain.language.planning import plan_rule
 from domain.language.problems import InvalidRuleError
@@ -211,14 +211,14 @@ def _planned(source: str) -> PlannedRule:
 
 
 def explain_rule(
-    source: str, payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any] | None = None
+    source: str, payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any] | None = None
 ) -> Explained:
     """Explain a rule for a fact: the condition's tree, or a table's rows; raises InvalidRuleError."""
     return _explained(source, _planned(source), payload, fact, decision or {})
 
 
 def explain_compiled(
-    rule: CompiledRule, payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any] | None = None
+    rule: CompiledRule, payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any] | None = None
 ) -> Explained:
     """Explain a rule as ``explain_rule`` does, without parsing its text again."""
     plan = _planned(rule.source) if rule.origin is None else planned(rule.origin)
@@ -226,7 +226,7 @@ def explain_compiled(
 
 
 def _explained(
-    source: str, plan: PlannedRule, payload: dict[str, Any], fact: FactContext, decision: Mapping[str, Any]
+    source: str, plan: PlannedRule, payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any]
 ) -> Explained:
     recorder = _Recorder(source, plan)
     interpreter = Interpreter(plan.lets, payload, fact, decision, recorder.seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from domain.language.values import Timestamp
 
@@ -30,8 +30,21 @@ class Write:
     path: Path
 
 
-class FactContext(NamedTuple):
+class FactAttributes(Protocol):
     """What a condition sees as ``fact.id``, ``fact.type`` and ``fact.time``; without a time, that is missing."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def time(self) -> Timestamp | None: ...
+
+
+class FactContext(NamedTuple):
+    """A fact's attributes by themselves."""
 
     id: str
     type: str

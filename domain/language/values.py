@@ -235,8 +235,13 @@ def _fraction(ns: int) -> str:
 
 def timestamp_to_text(moment: Timestamp) -> str:
     """Return the moment as RFC 3339 in UTC, with as many fraction digits as it needs."""
-    seconds, ns = divmod(moment.ns, NS)
-    return f"{_second_text(seconds)}{_fraction(ns)}Z"
+    return ns_to_text(moment.ns)
+
+
+def ns_to_text(ns: int) -> str:
+    """Return the moment ``ns`` nanoseconds after 1970-01-01T00:00:00Z as ``timestamp_to_text`` does."""
+    seconds, ns = divmod(ns, NS)
+    return f"{_second_text(seconds)}.{ns:09d}".rstrip("0") + "Z" if ns else f"{_second_text(seconds)}Z"
 
 
 @lru_cache(maxsize=1024)

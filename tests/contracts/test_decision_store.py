@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from domain.errors import UnavailableError
 from domain.ports import DecisionCriteria, DecisionsRefusedError, DecisionStore, StoredDecision
@@ -72,14 +73,14 @@ def decision(number: int, says: object = None, **changes: object) -> StoredDecis
         revision=7,
         body=b"",
     )
-    made = made._replace(**changes)  # type: ignore[arg-type]
+    made = replace(made, **changes)  # type: ignore[arg-type]
     body = {
         "factSeq": made.sequence,
         "factTime": time_text(made.time_ns),
         "ruleset": {"revision": made.revision, "digest": "00"},
         "output": says,
     }
-    return made._replace(body=msgspec.json.encode(body))
+    return replace(made, body=msgspec.json.encode(body))
 
 
 # Decisions with everything that bytes and text can hold.
@@ -113,7 +114,7 @@ async def test_a_store_of_new_decisions_finds_nothing(store: DecisionStore, deci
 async def test_a_decision_that_is_there_stands_byte_for_byte_and_is_given_back(store: DecisionStore) -> None:
     await store.store(WHOLE)
     later = [
-        one._replace(body=b"other", effects=(("c", "id-9", b"other"),), matched=not one.matched, fact=b"other")
+        replace(one, body=b"other", effects=(("c", "id-9", b"other"),), matched=not one.matched, fact=b"other")
         for one in WHOLE
     ]
     found = await store.store(later)
@@ -127,7 +128,7 @@ async def test_a_fact_that_the_stream_stored_again_at_another_time_has_the_first
 ) -> None:
     first = decision(1, "first")
     await store.store([first])
-    again = first._replace(stored_at_ns=first.stored_at_ns + 10**15, sequence=99, body=b"again")
+    again = replace(first, stored_at_ns=first.stored_at_ns + 10**15, sequence=99, body=b"again")
     assert (await store.store([again])).first == {first.key: first}
     assert list(await store.find_by_fact_id(first.fact_id)) == [first]
 
@@ -147,7 +148,7 @@ async def test_a_fact_that_is_kept_comes_back_with_its_own_decision_and_not_in_w
     kept = [decision(1, fact=b"\x00\xff{"), decision(2, fact=b""), decision(3)]
     await store.store(kept)
     assert [await store.find(one.key) for one in kept] == kept
-    bare = [one._replace(fact=None) for one in kept]
+    bare = [replace(one, fact=None) for one in kept]
     assert (await store.store(kept)).first == {one.key: one for one in bare}
     assert [one.decision for one in (await store.list_by_criteria(DecisionCriteria())).items] == bare[::-1]
     assert list(await store.find_by_fact_id("fact-1")) == bare[:1]

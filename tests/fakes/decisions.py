@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from domain.decisions.patterns import matches
 from domain.errors import UnavailableError
 from domain.ports import (
@@ -89,4 +91,4 @@ class FakeDecisions:
 
 
 def _without_fact(decision: StoredDecision) -> StoredDecision:
-    return decision if decision.fact is None else decision._replace(fact=None)
+    return decision if decision.fact is None else replace(decision, fact=None)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 import pytest
+from msgspec.structs import replace
 
 from domain.errors import NotFoundError, UnavailableError
 from streams import dead_letter_stream
@@ -103,7 +104,7 @@ async def test_a_pull_ends_by_its_bytes_and_the_next_goes_on(
     client: LenientClient, letters: DeadLetterStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dead_letter_stream, "PULL_BYTES", 1)  # the room for the largest message is left
-    large = [letter._replace(payload=b"x" * 600_000) for letter in (a_letter(number) for number in range(5))]
+    large = [replace(letter, payload=b"x" * 600_000) for letter in (a_letter(number) for number in range(5))]
     await bury(client, large)
     assert await oldest(letters) == [1, 2, 3, 4, 5]
 

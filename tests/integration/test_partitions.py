@@ -333,7 +333,7 @@ class TestDropping:
     ) -> None:
         first = month[0][0]
         await storage.detach("decision_20241004t000000")
-        again = first._replace(stored_at_ns=NOON_NS + 19 * DAY_NS, body=decision(77, NOON_NS).body)
+        again = msgspec.structs.replace(first, stored_at_ns=NOON_NS + 19 * DAY_NS, body=decision(77, NOON_NS).body)
         # Between the two steps the key is there and its decision is not: the fact has to come again.
         assert (await store.store([again])).unsettled == {first.key}
         await housekeeper(storage, clock).keep_once()
@@ -382,7 +382,7 @@ class TestDropping:
         block: int | None = 0
         while block is not None:
             _, block = await storage.expire_keys(expired, block)
-        again = month[0][0]._replace(stored_at_ns=NOON_NS + 19 * DAY_NS)
+        again = msgspec.structs.replace(month[0][0], stored_at_ns=NOON_NS + 19 * DAY_NS)
         assert (await store.store([again])).first == {}
         await housekeeper(storage, clock).keep_once()
         assert await store.find(again.key) == again

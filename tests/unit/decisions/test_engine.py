@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from domain.decisions.decision import Decision
 from domain.decisions.engine import FAULTS_MAX, decide
@@ -349,7 +350,7 @@ def test_deciding_changes_neither_the_fact_nor_the_rules_outcomes() -> None:
     rules = mixed_rules()
     payload = {"a": [1, {"b": 2}]}
     subject = fact(payload)
-    before = subject._replace(payload={"a": [1, {"b": 2}]})
+    before = replace(subject, payload={"a": [1, {"b": 2}]})
     ruleset = Ruleset(1, rules)
     first = decide(ruleset, subject)
     assert subject == before

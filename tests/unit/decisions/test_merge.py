@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -93,7 +94,7 @@ def test_what_is_joined_without_a_merge_is_what_a_merge_gives(rules: list[list[C
         assert one is None or repr(nested(one)) == repr(output_of(contributions))
     whole = [one for one in fields if one is not None]
     before = repr(whole)
-    output = joined(whole) if len(whole) == len(fields) else None
+    output = joined([*chain.from_iterable(whole)]) if len(whole) == len(fields) else None
     assert output is None or repr(output) == repr(merge.output())
     assert repr(whole) == before
 
@@ -118,7 +119,7 @@ def test_outputs_are_joined_where_no_paths_meet_but_those_that_are_appended_to(
     rules: list[list[tuple[str, str, Any]]], output: dict[str, Any] | None
 ) -> None:
     fields = [fields_of([(MergeKind(kind), path(at), value) for kind, at, value in rule]) for rule in rules]
-    assert joined([one for one in fields if one is not None]) == output
+    assert joined([*chain.from_iterable(one for one in fields if one is not None)]) == output
 
 
 def test_a_rule_that_writes_a_path_twice_is_merged() -> None:
@@ -129,4 +130,4 @@ def test_lists_of_several_rules_may_be_longer_together_than_one_rules_may_be() -
     half = list(range(OUTPUT_ITEMS_MAX * 2 // 3))
     fields = fields_of([(MergeKind.APPEND, ("a",), half)])
     assert fields is not None
-    assert joined([fields, fields]) == {"a": [half, half]}
+    assert joined([*fields, *fields]) == {"a": [half, half]}

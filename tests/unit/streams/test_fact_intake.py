@@ -7,6 +7,7 @@ import json
 from typing import Any, ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from domain.identifiers import fact_key
 from domain.ports import FactPlace
@@ -20,7 +21,7 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def delivered(data: bytes = b'{"a":1}', headers: dict[str, str] | None = None, subject: str | None = None) -> Delivery:
-    return DELIVERY._replace(data=data, headers=headers, subject=subject or DELIVERY.subject)
+    return replace(DELIVERY, data=data, headers=headers, subject=subject or DELIVERY.subject)
 
 
 def accepted(delivery: Delivery) -> Accepted:
@@ -112,17 +113,17 @@ def test_an_id_spans_fact_types() -> None:
 
 
 def test_a_stream_made_anew_does_not_give_the_same_sequence_the_same_key() -> None:
-    assert accepted(DELIVERY).fact.key != accepted(DELIVERY._replace(stored_at_ns=STORED_AT_NS + 1)).fact.key
+    assert accepted(DELIVERY).fact.key != accepted(replace(DELIVERY, stored_at_ns=STORED_AT_NS + 1)).fact.key
 
 
 def test_what_is_made_of_a_message_does_not_depend_on_its_delivery() -> None:
-    assert read_fact(DELIVERY._replace(deliveries=7, reply="other")) == read_fact(DELIVERY)
+    assert read_fact(replace(DELIVERY, deliveries=7, reply="other")) == read_fact(DELIVERY)
 
 
 class TestSentAgain:
     """A dead letter's fact that is sent again names where it was stored first."""
 
-    FIRST = DELIVERY._replace(sequence=7, stored_at_ns=STORED_AT_NS - 1)
+    FIRST = replace(DELIVERY, sequence=7, stored_at_ns=STORED_AT_NS - 1)
     ORIGIN: ClassVar = {"Rulestream-Origin": f"FACTS:7@{STORED_AT_NS - 1}"}
 
     def test_a_fact_without_an_id_keeps_its_first_key_id_and_time_and_has_its_own_sequence(self) -> None:
@@ -136,9 +137,9 @@ class TestSentAgain:
 
     @pytest.mark.parametrize("headers", [{"Nats-Msg-Id": "m1"}, {"ce-id": "e1", "ce-source": "/shop"}])
     def test_a_fact_with_an_id_has_its_own_key_and_keeps_its_first_time(self, headers: dict[str, str]) -> None:
-        first = accepted(self.FIRST._replace(headers=headers)).fact
+        first = accepted(replace(self.FIRST, headers=headers)).fact
         again = accepted(delivered(headers=self.ORIGIN | headers)).fact
-        assert again == first._replace(sequence=42)
+        assert again == replace(first, sequence=42)
 
     def test_a_cloud_events_time_stands(self) -> None:
         headers = self.ORIGIN | {"ce-time": "1970-01-01T00:00:00.000000007Z"}
@@ -147,7 +148,7 @@ class TestSentAgain:
     def test_a_stream_made_anew_counts_from_one_again_and_a_fact_of_the_old_one_keeps_its_key(self) -> None:
         text = f"FACTS:900000@{STORED_AT_NS - 1}"
         again = accepted(delivered(headers={"Rulestream-Origin": text})).fact
-        assert again.key == accepted(self.FIRST._replace(sequence=900_000)).fact.key
+        assert again.key == accepted(replace(self.FIRST, sequence=900_000)).fact.key
 
     def test_no_message_can_claim_the_place_of_one_that_is_stored_later(self) -> None:
         for text in (f"FACTS:43@{STORED_AT_NS}", f"FACTS:43@{STORED_AT_NS + 1}"):

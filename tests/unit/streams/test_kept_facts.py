@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from domain.decisions.fact import Fact
 from domain.errors import UnavailableError
@@ -62,7 +63,7 @@ def test_a_kept_fact_with_a_byte_changed_is_another_or_none() -> None:
     for position in range(len(whole)):
         changed = whole[:position] + bytes([whole[position] ^ 0x85]) + whole[position + 1 :]
         kept = kept_delivery(changed, 7, STORED_AT_NS)
-        assert kept is None or kept != delivery(b'{"total": 5}', {"Nats-Msg-Id": "order-1"})._replace(deliveries=1)
+        assert kept is None or kept != replace(delivery(b'{"total": 5}', {"Nats-Msg-Id": "order-1"}), deliveries=1)
 
 
 class TestDecidedFacts:
@@ -97,7 +98,7 @@ class TestDecidedFacts:
 
     async def test_a_stream_made_anew_does_not_hide_what_was_stored_with_the_decision(self) -> None:
         facts = FakeFacts()
-        decision = self.decided(facts, fact=self.kept())._replace(stored_at_ns=STORED_AT_NS)
+        decision = replace(self.decided(facts, fact=self.kept()), stored_at_ns=STORED_AT_NS)
         assert await DecidedFacts(facts).find(decision) is not None
 
     @pytest.mark.parametrize("fact", [None, b"broken", "another"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from nats.aio.client import Client
 
 from streams.dead_letter_stream import LetterCriteria
@@ -38,7 +39,7 @@ def letter_of(publication: Publication, sequence: int = 7) -> DeadLetter:
 
 
 def buried(payload_max: int = PAYLOAD_MAX, **changes: Any) -> DeadLetter:
-    return letter_of(dead_fact_publication(DELIVERY._replace(**changes), REFUSED, payload_max))
+    return letter_of(dead_fact_publication(replace(DELIVERY, **changes), REFUSED, payload_max))
 
 
 def sent_again(letter: DeadLetter, sequence: int = 99, stored_at_ns: int = STORED_AT_NS + 2 * HOUR_NS) -> Delivery:
@@ -68,22 +69,22 @@ FACTS = [
 
 @pytest.mark.parametrize(("headers", "data"), FACTS)
 def test_a_fact_that_is_sent_again_is_the_fact_of_its_first_life(headers: dict[str, str] | None, data: bytes) -> None:
-    first = read_fact(DELIVERY._replace(headers=headers, data=data))
+    first = read_fact(replace(DELIVERY, headers=headers, data=data))
     again = read_fact(sent_again(buried(headers=headers, data=data)))
     assert isinstance(first, Accepted)
     assert isinstance(again, Accepted)
-    assert again.fact == first.fact._replace(sequence=99)
+    assert again.fact == replace(first.fact, sequence=99)
 
 
 @pytest.mark.parametrize(("headers", "data"), FACTS)
 def test_it_stays_so_when_it_dies_again(headers: dict[str, str] | None, data: bytes) -> None:
-    first = read_fact(DELIVERY._replace(headers=headers, data=data))
+    first = read_fact(replace(DELIVERY, headers=headers, data=data))
     second_life = sent_again(buried(headers=headers, data=data))
     third_life = sent_again(letter_of(dead_fact_publication(second_life, REFUSED, PAYLOAD_MAX)), sequence=123)
-    third = read_fact(third_life._replace(stored_at_ns=STORED_AT_NS + 3 * HOUR_NS))
+    third = read_fact(replace(third_life, stored_at_ns=STORED_AT_NS + 3 * HOUR_NS))
     assert isinstance(first, Accepted)
     assert isinstance(third, Accepted)
-    assert third.fact == first.fact._replace(sequence=123)
+    assert third.fact == replace(first.fact, sequence=123)
 
 
 def test_a_traceparent_goes_with_it() -> None:

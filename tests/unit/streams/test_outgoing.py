@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from domain.decisions.decision import Decision
 from domain.decisions.engine import decide
@@ -52,7 +53,7 @@ def a_decision() -> Decision:
 
 
 def a_stored_decision(**changes: object) -> StoredDecision:
-    return stored_decision(a_decision(), DECIDED_AT, STORED_AT_NS, TRACEPARENT)._replace(**changes)  # type: ignore[arg-type]
+    return replace(stored_decision(a_decision(), DECIDED_AT, STORED_AT_NS, TRACEPARENT), **changes)  # type: ignore[arg-type]
 
 
 class TestStoredDecision:
@@ -108,7 +109,7 @@ class TestStoredDecision:
 
     def test_a_value_that_json_cannot_hold_is_refused(self) -> None:
         with pytest.raises(ValueError, match="surrogate"):
-            encode_decision(a_decision()._replace(output={"a": "\ud800"}), "now")
+            encode_decision(replace(a_decision(), output={"a": "\ud800"}), "now")
 
 
 class TestDecisionPublications:
@@ -152,7 +153,7 @@ class TestDecisionPublications:
 
 class TestDeadFact:
     def test_it_has_the_bytes_the_headers_the_reason_and_where_it_came_from(self) -> None:
-        delivery = DELIVERY._replace(headers={"Nats-Msg-Id": "m1", "Nats-Expected-Stream": "FACTS"})
+        delivery = replace(DELIVERY, headers={"Nats-Msg-Id": "m1", "Nats-Expected-Stream": "FACTS"})
         letter = dead_fact_publication(delivery, REFUSED, 1_000_000)
         assert (letter.subject, letter.payload) == ("dead.facts.order.placed", b"not json")
         assert headers_of(letter) == {
@@ -168,16 +169,16 @@ class TestDeadFact:
         }
 
     def test_it_is_the_same_whenever_it_is_made(self) -> None:
-        again = DELIVERY._replace(deliveries=5, reply="another")
+        again = replace(DELIVERY, deliveries=5, reply="another")
         assert dead_fact_publication(DELIVERY, REFUSED, 10_000) == dead_fact_publication(again, REFUSED, 10_000)
 
     def test_a_subject_that_is_no_fact_type_has_a_place_of_its_own(self) -> None:
-        letter = dead_fact_publication(DELIVERY._replace(subject="facts.é"), REFUSED, 10_000)
+        letter = dead_fact_publication(replace(DELIVERY, subject="facts.é"), REFUSED, 10_000)
         assert letter.subject == "dead.facts._invalid"
 
     @pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\x00b", "a\r\nX: y"])
     def test_headers_that_only_a_raw_client_can_send_do_not_stop_it(self, value: str) -> None:
-        delivery = DELIVERY._replace(headers={"Odd": value, "Od\x00d": "x"}, subject=f"facts.{value}")
+        delivery = replace(DELIVERY, headers={"Odd": value, "Od\x00d": "x"}, subject=f"facts.{value}")
         letter = dead_fact_publication(delivery, REFUSED, 10_000)
         assert publish_frame(letter, "reply").count(b"\r\n") == len(headers_of(letter)) + 4
         assert letter.head.decode().count("\N{REPLACEMENT CHARACTER}") >= 3
@@ -194,14 +195,14 @@ class TestDeadFact:
         assert headers_of(dead_fact_publication(DELIVERY, REFUSED, size - 1))["Rulestream-Truncated"]
 
     def test_past_that_the_original_headers_are_left_out_first(self) -> None:
-        delivery = DELIVERY._replace(headers={"Big": "x" * 2000})
+        delivery = replace(DELIVERY, headers={"Big": "x" * 2000})
         letter = dead_fact_publication(delivery, REFUSED, 1500)
         assert headers_of(letter)["Rulestream-Truncated"] == "headers"
         assert "Original-Big" not in headers_of(letter)
         assert letter.payload == b"not json"
 
     def test_and_then_the_end_of_the_bytes(self) -> None:
-        delivery = DELIVERY._replace(data=b"0123456789" * 200)
+        delivery = replace(DELIVERY, data=b"0123456789" * 200)
         letter = dead_fact_publication(delivery, REFUSED, 1500)
         assert headers_of(letter)["Rulestream-Truncated"] == "data"
         assert len(letter.head) + len(letter.payload) == 1500
