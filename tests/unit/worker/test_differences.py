@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from domain.ports import StoredDecision
 from worker.differences import Difference, differences
@@ -34,7 +35,7 @@ def body(change: str, value: Any) -> StoredDecision:
         del at[last]
     else:
         at[last] = value
-    return DECISION._replace(body=json.dumps(changed).encode())
+    return replace(DECISION, body=json.dumps(changed).encode())
 
 
 def told(stored: StoredDecision) -> list[Any]:
@@ -42,7 +43,7 @@ def told(stored: StoredDecision) -> list[Any]:
 
 
 def test_equal_bytes_have_no_difference() -> None:
-    assert differences(DECISION, DECISION._replace(traceparent=None, fact=None)) == []
+    assert differences(DECISION, replace(DECISION, traceparent=None, fact=None)) == []
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_a_place_in_the_body_is_told_with_both_values(change: str, value: Any, e
 
 
 def test_every_place_is_told() -> None:
-    stored = body("output", {"discount": {"percent": 1}})._replace(matched=False)
+    stored = replace(body("output", {"discount": {"percent": 1}}), matched=False)
     assert [one["path"] for one in told(stored)] == [
         "$.output.discount.percent",
         '$.output["odd name"]',
@@ -101,11 +102,11 @@ def test_every_place_is_told() -> None:
 def test_an_effects_name_id_and_payload_are_compared(
     effects: tuple[tuple[str, str, bytes], ...], expected: list[Any]
 ) -> None:
-    assert told(DECISION._replace(effects=effects)) == expected
+    assert told(replace(DECISION, effects=effects)) == expected
 
 
 def test_what_body_and_effect_say_alike_is_told_once() -> None:
-    stored = body("effects/0/name", "other")._replace(effects=(("other", "00-1", EFFECT[2]),))
+    stored = replace(body("effects/0/name", "other"), effects=(("other", "00-1", EFFECT[2]),))
     assert told(stored) == [{"path": "$.effects[0].name", "stored": "other", "again": "points"}]
 
 
@@ -116,7 +117,7 @@ def test_what_body_and_effect_say_alike_is_told_once() -> None:
 def test_columns_that_decide_how_a_decision_is_published_are_compared(change: dict[str, Any], name: str) -> None:
     (attribute, value) = next(iter(change.items()))
     again = getattr(DECISION, attribute)
-    assert told(DECISION._replace(**change)) == [{"path": f"row.{name}", "stored": value, "again": again}]
+    assert told(replace(DECISION, **change)) == [{"path": f"row.{name}", "stored": value, "again": again}]
 
 
 @pytest.mark.parametrize(
@@ -130,9 +131,9 @@ def test_columns_that_decide_how_a_decision_is_published_are_compared(change: di
     ],
 )
 def test_bytes_that_are_other_with_the_same_data_or_none_are_shown(old: bytes, new: bytes, at: int | None) -> None:
-    again = DECISION._replace(body=json.dumps(BODY, ensure_ascii=False).encode())
+    again = replace(DECISION, body=json.dumps(BODY, ensure_ascii=False).encode())
     assert old in again.body
-    stored = again._replace(body=again.body.replace(old, new, 1))
+    stored = replace(again, body=again.body.replace(old, new, 1))
     (found,) = differences(stored, again)
     if at is not None:
         assert found.path == f"$ (byte {at})"
@@ -140,18 +141,18 @@ def test_bytes_that_are_other_with_the_same_data_or_none_are_shown(old: bytes, n
 
 
 def test_the_order_of_keys_is_a_difference() -> None:
-    stored = DECISION._replace(body=json.dumps(dict(reversed(BODY.items()))).encode())
+    stored = replace(DECISION, body=json.dumps(dict(reversed(BODY.items()))).encode())
     (found,) = differences(stored, DECISION)
     assert found.path == "$ (byte 2)"
 
 
 def test_zero_is_not_minus_zero() -> None:
-    again = DECISION._replace(body=b'{"a":0.0}')
-    assert differences(again._replace(body=b'{"a":-0.0}'), again) == [Difference("$.a", -0.0, 0.0)]
+    again = replace(DECISION, body=b'{"a":0.0}')
+    assert differences(replace(again, body=b'{"a":-0.0}'), again) == [Difference("$.a", -0.0, 0.0)]
 
 
 def test_bytes_cut_off_are_a_difference() -> None:
-    stored = DECISION._replace(body=DECISION.body[:-1])
+    stored = replace(DECISION, body=DECISION.body[:-1])
     (found,) = differences(stored, DECISION)
     assert found.path == f"$ (byte {len(DECISION.body) - 1})"
 
@@ -159,10 +160,10 @@ def test_bytes_cut_off_are_a_difference() -> None:
 def test_any_byte_changed_is_a_difference() -> None:
     for position in range(len(DECISION.body)):
         changed = DECISION.body[:position] + bytes([DECISION.body[position] ^ 1]) + DECISION.body[position + 1 :]
-        assert differences(DECISION._replace(body=changed), DECISION), position
+        assert differences(replace(DECISION, body=changed), DECISION), position
 
 
 def test_what_is_nested_without_end_is_told_as_bytes() -> None:
-    stored = DECISION._replace(body=b"[" * 100_000 + b"]" * 100_000)
+    stored = replace(DECISION, body=b"[" * 100_000 + b"]" * 100_000)
     (found,) = differences(stored, DECISION)
     assert found.path == "$ (byte 0)"

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from domain.decisions.engine import decide
 from domain.errors import MissingParameterError, NotFoundError, RulestreamError, UnavailableError, ValidationError
@@ -226,7 +227,7 @@ class TestDecisions:
         key = await ground.decide({"total": 5})
         stored = ground.decisions.stored[bytes.fromhex(key)]
         came = Delivery("facts.order.placed", "", b'{"total":5}', {"Nats-Msg-Id": "order-1"}, "FACTS", 1, 0, 1)
-        ground.decisions.stored[stored.key] = stored._replace(fact=keep_fact(came))
+        ground.decisions.stored[stored.key] = replace(stored, fact=keep_fact(came))
         in_stream = await ground.explain(decisionId=key)
         ground.facts.remove(1)
         assert await ground.explain(decisionId=key) == in_stream
@@ -236,7 +237,7 @@ class TestDecisions:
         key = await ground.decide({})
         stored = ground.decisions.stored[bytes.fromhex(key)]
         sequence, stored_at_ns = ground.facts.put("facts.order.placed", b"{}", {"Nats-Msg-Id": "order-2"})
-        ground.decisions.stored[stored.key] = stored._replace(sequence=sequence, stored_at_ns=stored_at_ns)
+        ground.decisions.stored[stored.key] = replace(stored, sequence=sequence, stored_at_ns=stored_at_ns)
         assert (await ground.ask(decisionId=key))["error"]["message"] == "the fact is no longer in its stream"
 
     async def test_while_the_stream_is_away_that_is_said(self, ground: Ground) -> None:

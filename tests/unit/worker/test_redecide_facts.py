@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from domain.decisions.engine import decide
@@ -100,7 +101,7 @@ class Ground:
 
     def tamper(self, decision: StoredDecision, **changes: Any) -> None:
         """Change what is stored."""
-        self.decisions.stored[decision.key] = self.decisions.stored[decision.key]._replace(**changes)
+        self.decisions.stored[decision.key] = msgspec.structs.replace(self.decisions.stored[decision.key], **changes)
 
     async def again(self, *decisions: StoredDecision) -> list[Redecision]:
         return [one async for one in self.redecider.by_keys([decision.key for decision in decisions])]
@@ -296,7 +297,7 @@ class TestTampering:
         (found,) = await ground.again(decision)
         assert found.status == "different"
         assert "$.output.discount" in {difference.path for difference in found.differences}
-        for broken in (b"", keep_fact(delivery._replace(headers={"Nats-Msg-Id": "order-3"}))):
+        for broken in (b"", keep_fact(msgspec.structs.replace(delivery, headers={"Nats-Msg-Id": "order-3"}))):
             ground.tamper(decision, fact=broken)
             assert shown(await ground.again(decision)) == [("failed", ErrorCode.RECORD_BROKEN)]
 
@@ -321,7 +322,7 @@ async def test_a_fact_that_is_gone_is_told_as_expired(ground: Ground) -> None:
 
 async def test_a_key_without_a_decision_is_told(ground: Ground) -> None:
     decision = await ground.decide({})
-    missing = decision._replace(key=b"\1" * 16)
+    missing = msgspec.structs.replace(decision, key=b"\1" * 16)
     assert shown(await ground.again(missing, decision)) == [("failed", ErrorCode.NOT_FOUND), ("equal", [])]
 
 
