@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from domain.language.addition import add_values
 from domain.language.assembly import Condition, Evaluate
-from domain.language.demands import Demand
+from domain.language.demands import (
+    EACH,
+    EACH_MAX,
+    EACH_TEXT_MAX,
+    AllOf,
+    AnyOf,
+    Asked,
+    Demand,
+    PartKind,
+    Step,
+    TextParts,
+    View,
+    met_by,
+)
 from domain.language.explain import Explained, explain_compiled, explain_rule
 from domain.language.expression import CompiledExpression, compile_expression
 from domain.language.lints import SetLint, lint_rules
@@ -43,9 +56,15 @@ from domain.language.templates import (
 from domain.language.values import Timestamp, ns_to_text, parse_timestamp, timestamp_from_ns, timestamp_to_text, to_json
 
 __all__ = [
+    "EACH",
+    "EACH_MAX",
+    "EACH_TEXT_MAX",
     "PARAMETER_TYPES",
     "STORED_VERSION",
     "AdditionError",
+    "AllOf",
+    "AnyOf",
+    "Asked",
     "CompiledExpression",
     "CompiledRule",
     "Condition",
@@ -59,14 +78,18 @@ __all__ = [
     "MergeKind",
     "Outcome",
     "ParameterError",
+    "PartKind",
     "Path",
     "Problem",
     "RuleFault",
     "RuleImage",
     "SetLint",
+    "Step",
     "StoredPlan",
     "StoredPlanError",
+    "TextParts",
     "Timestamp",
+    "View",
     "Write",
     "add_values",
     "check_filled",
@@ -82,6 +105,7 @@ __all__ = [
     "lint_rules",
     "literal_text",
     "load_image",
+    "met_by",
     "ns_to_text",
     "parse_timestamp",
     "render_problem",

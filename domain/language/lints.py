@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from domain.language.demands import (
+from domain.language.boxes import (
     Impossible,
     box_of,
     is_there,

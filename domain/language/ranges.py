@@ -29,6 +29,19 @@ class Values:
     def __bool__(self) -> bool:
         return bool(self.numbers or self.texts or self.all_texts_but or self.bools or self.null or self.others)
 
+    def __contains__(self, value: Any) -> bool:
+        """Return whether fact data is among the values."""
+        if type(value) is str:
+            return (value in self.texts) is not self.all_texts_but
+        if type(value) is bool:
+            return value in self.bools
+        if isinstance(value, (int, float)):
+            return any(
+                (low < value or (low_in and low == value)) and (value < high or (high_in and value == high))
+                for low, low_in, high, high_in in self.numbers
+            )
+        return self.null if value is None else self.others
+
     def __and__(self, other: Values) -> Values:
         texts, all_but = _meet_texts(self, other)
         return Values(

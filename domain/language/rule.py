@@ -10,7 +10,8 @@ from types import CodeType
 from typing import Any
 
 from domain.language.assembly import Applied, Condition, Evaluate, Written, assemble, write
-from domain.language.demands import Demand, demands_of
+from domain.language.demanding import demand_of, demands_of
+from domain.language.demands import Asked, Demand
 from domain.language.outcome import MergeKind, Outcome, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
@@ -25,8 +26,9 @@ from domain.language.text import TooCostlyError, code_of
 class CompiledRule:
     """A rule ready to decide facts.
 
-    ``demands`` are what a fact must have for ``evaluate`` to give anything but None, or to fail: an index may leave the
-    rule out for any fact that does not meet them all.
+    ``demand`` is what a fact must meet for ``evaluate`` to give anything but None, or to fail: an index may leave the
+    rule out for any fact that does not meet it; None: the rule may give something for any fact. ``demands`` are those
+    of its parts that all have to be met and ask for values.
 
     ``fact_types`` are the patterns of ``on`` (none: every fact). ``decision_reads`` holds the paths read from the
     decision; the empty path stands for the whole or for a computed key. ``evaluate`` takes the fact, its context and
@@ -48,6 +50,7 @@ class CompiledRule:
     evaluate: Evaluate
     condition: Condition
     demands: tuple[Demand, ...] = ()
+    demand: Asked | None = None
     origin: Origin | None = None
     applied: Applied | None = None
     constant: Outcome | None = None
@@ -136,6 +139,7 @@ def _compiled(
         applied=assembled.applied,
         constant=assembled.constant,
         demands=demands_of(plan),
+        demand=demand_of(plan),
         origin=origin,
     )
 
