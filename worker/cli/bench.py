@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 
 SECONDS_MAX: Final = 60
+SIZE_MIN: Final = 10  # as worker.bench.scale_workloads
+SIZE_MAX: Final = 1_000_000
 PROFILE_FORMATS: Final = (".svg", ".json", ".txt")  # as worker.bench.profiling
 
 _Report = TypeVar("_Report")
@@ -48,6 +50,22 @@ def _checked_profile(file: Path | None) -> Path | None:
     if file is not None and file.suffix not in PROFILE_FORMATS:
         raise typer.BadParameter(f"must end in {', '.join(PROFILE_FORMATS)}")
     return file
+
+
+def _checked_workloads(names: list[str] | None) -> list[str] | None:
+    if names:
+        from worker.bench.scale_workloads import WORKLOADS
+
+        if unknown := [name for name in names if name not in WORKLOADS]:
+            raise typer.BadParameter(f"no such workload: {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
+    return names
+
+
+def _checked_sizes(text: str) -> str:
+    sizes = text.split(",")
+    if not all(size.isascii() and size.isdecimal() and SIZE_MIN <= int(size) <= SIZE_MAX for size in sizes):
+        raise typer.BadParameter(f"must be numbers from {SIZE_MIN} to {SIZE_MAX:,}, with commas between")
+    return text
 
 
 @app.command("eval")
@@ -246,6 +264,43 @@ def start(
         from worker.cli.bench_tables import start_tables
 
         _print(*start_tables(report), holds=report.floors_hold)
+    _end(report, check=check)
+
+
+@app.command("scale")
+def scale(
+    json: JsonOption = False,
+    check: CheckOption = False,
+    workload: Annotated[
+        list[str] | None,
+        typer.Option("--workload", callback=_checked_workloads, help="Only this one; repeat for more."),
+    ] = None,
+    sizes: Annotated[
+        str, typer.Option("--sizes", callback=_checked_sizes, help="Numbers of rules, with commas between.")
+    ] = "10,100,1000,10000,100000",
+    seconds: Annotated[
+        float, typer.Option("--seconds", callback=_checked_seconds, help="Time for each size; more is steadier.")
+    ] = 2.0,
+) -> None:
+    """Measure facts a second from 10 to 100,000 rules of which about five match, from JSON to the decision.
+
+    Compiling so many rules takes a while.
+    """
+    from domain.errors import RulestreamError
+    from worker.bench.scale import measure
+    from worker.bench.scale_workloads import WORKLOADS
+
+    wanted = [WORKLOADS[name] for name in workload or WORKLOADS]
+    counts = [int(size) for size in sizes.split(",")]
+    try:
+        with progress("rules", len(wanted) * max(counts)) as update:
+            report = measure(wanted, counts, seconds, update)
+    except RulestreamError as error:
+        exit_with(error, as_json=json)
+    if not json:
+        from worker.cli.bench_tables import scale_tables
+
+        _print(*scale_tables(report), holds=report.floors_hold)
     _end(report, check=check)
 
 

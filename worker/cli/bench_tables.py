@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from worker.bench.latency import LatencyReport
     from worker.bench.listing import ListingReport
     from worker.bench.pipeline import PipelineReport
+    from worker.bench.scale import ScaleReport
     from worker.bench.starting import StartReport
 
 
@@ -154,6 +155,42 @@ def start_tables(report: StartReport) -> list[Table | Text]:
         told = " ".join(f"{one:.2f}" for one in each)
         table.add_row(name, f"{median:.2f}", told, _mark(holds=median < report.seconds_max))
     return [table, Text(f"with {report.rules:,} active rules; less than {report.seconds_max:g}")]
+
+
+def scale_tables(report: ScaleReport) -> list[Table | Text]:
+    """Show each workload's facts a second by size, what is behind them, and each floor."""
+    sizes = sorted({size for one in report.workloads for size in one.facts_per_second})
+    table = Table(title="facts decided a second on one core, from JSON, by the number of rules")
+    table.add_column("workload")
+    for name in (*(f"{size:,}" for size in sizes), "ratio", "to unindexed"):
+        table.add_column(name, justify="right")
+    behind = Table(title="rules that match, rules tried on every fact, milliseconds to the first decision; by size")
+    for name in ("workload", *(f"{size:,}" for size in sizes), "bytes", "compiled in"):
+        behind.add_column(name, justify="left" if name == "workload" else "right")
+    for one in report.workloads:
+        shown = (f"{one.facts_per_second[size]:,.0f}" for size in sizes)
+        table.add_row(one.name, *shown, _or_dash(one.ratio, ".2f"), _or_dash(one.unindexed_ratio, ".2f"))
+        details = (
+            f"{one.matches[size]:.1f} {one.tried_always[size]:,} {one.first_fact_ms[size]:,.1f}" for size in sizes
+        )
+        behind.add_row(one.name, *details, f"{one.fact_bytes}", f"{one.compile_seconds:.1f} s")
+    floors = Table(title="floors")
+    for name in ("measured", "found", "at least", "at most", "holds"):
+        floors.add_column(name, justify="left" if name == "measured" else "right")
+    for floor in report.floors:
+        floors.add_row(
+            floor.name,
+            f"{floor.value:,.10g}",
+            _or_dash(floor.least, ",.10g"),
+            _or_dash(floor.most, ",.10g"),
+            _mark(holds=floor.holds),
+        )
+    missing = [Text(f"not measured: {name}") for name in report.unmeasured]
+    return [table, behind, floors, *missing]
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def _mark(*, holds: bool) -> str:

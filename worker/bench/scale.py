@@ -1,0 +1,212 @@
+"""Facts a second by the number of rules, of which about five match whatever that number is.
+
+Each workload's rules are compiled once and make one ruleset for each size. A fact's time is from the bytes of its JSON
+to its decision, on one core. Nothing wrong is timed: that about five rules match and none fails is counted, and some
+facts are decided again by trying every rule in turn, which has to give the same decision.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from domain.decisions.ruleset import BoundRule, Ruleset
+from worker.bench.scale_rulesets import EveryRule, active_rules, bound_rules, collector_as_in_a_worker
+from worker.bench.scale_timing import Course, decided, deliveries, facts_per_second, facts_within, ratio_of_pairs
+from worker.bench.scale_workloads import MATCHES_MAX, MATCHES_MIN, SIZE_MIN, WORKLOADS, Workload
+from worker.bench.stack import BenchError
+
+SIZES: Final = (10, 100, 1_000, 10_000, 100_000)
+SMALL: Final = 100  # what the largest is set against
+LARGE: Final = 100_000
+SMALL_RATIO_MIN: Final = 0.95
+SECONDS: Final = 2.0
+
+_COMPARED: Final = 20  # facts that are decided again by every rule
+_COMPARED_RULES_MAX: Final = 200_000  # by so many rules in all, and by at least three facts
+_COMPARED_MIN: Final = 3
+
+
+class Floor(msgspec.Struct, rename="camel", frozen=True):
+    """A figure and the least or the most that it may be."""
+
+    name: str
+    value: float
+    least: float | None
+    most: float | None
+    holds: bool
+
+
+class WorkloadReport(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
+    """One workload; everything by size is by the number of rules.
+
+    ``ratio`` is facts a second with 100,000 rules divided by those with 100, ``unindexed_ratio`` those with 10 rules
+    divided by the same without an index; None where a size was not measured. ``matches`` are on average,
+    ``first_fact_ms`` is what the first fact of a new ruleset takes, its plan and its index included.
+    """
+
+    name: str
+    facts_per_second: dict[int, float]
+    ratio: float | None
+    unindexed_ratio: float | None
+    matches: dict[int, float]
+    facts: dict[int, int]
+    first_fact_ms: dict[int, float]
+    tried_always: dict[int, int]
+    fact_bytes: int
+    compile_seconds: float
+
+
+class ScaleReport(msgspec.Struct, rename="camel", frozen=True):
+    """All workloads, and every floor that was measured."""
+
+    workloads: list[WorkloadReport]
+    floors: list[Floor]
+    floors_hold: bool
+    unmeasured: list[str]
+    python: str
+
+
+def at_least(name: str, value: float, least: float) -> Floor:
+    """Return a floor below which a figure may not be."""
+    return Floor(name, value, least, None, value >= least)
+
+
+def at_most(name: str, value: float, most: float) -> Floor:
+    """Return a floor above which a figure may not be."""
+    return Floor(name, value, None, most, value <= most)
+
+
+def measure(
+    workloads: Sequence[Workload] = tuple(WORKLOADS.values()),
+    sizes: Sequence[int] = SIZES,
+    seconds: float = SECONDS,
+    update: Callable[[int], None] = lambda _done: None,
+) -> ScaleReport:
+    """Measure workloads one after the other; ``seconds`` is the time for each size.
+
+    ``update`` is told how many rules were compiled. Raises BenchError when a workload is not what it says, or the index
+    gives another decision than trying every rule.
+    """
+    reports: list[WorkloadReport] = []
+    for number, workload in enumerate(workloads):
+        reports.append(measure_one(workload, sizes, seconds, partial(_update, update, number * max(sizes))))
+        update((number + 1) * max(sizes))
+    return report_of(reports)
+
+
+def measure_one(
+    workload: Workload, sizes: Sequence[int], seconds: float, update: Callable[[int], None] = lambda _done: None
+) -> WorkloadReport:
+    """Measure one workload in every size; raises BenchError."""
+    if min(sizes) < SIZE_MIN:
+        raise BenchError(f"a workload has at least {SIZE_MIN} rules")
+    started = time.perf_counter()
+    bound = bound_rules(active_rules(workload, max(sizes)), update)
+    compile_seconds = time.perf_counter() - started
+    courses: dict[int, Course] = {}
+    first_fact_ms: dict[int, float] = {}
+    with collector_as_in_a_worker():
+        for size in sorted(sizes):
+            ruleset = Ruleset(1, bound[:size])
+            facts = deliveries(workload.payloads(size))
+            started = time.perf_counter()
+            decided(ruleset, facts[0])
+            first_fact_ms[size] = round((time.perf_counter() - started) * 1e3, 2)
+            course = Course(ruleset, facts)
+            courses[size] = Course(ruleset, facts[: facts_within(course, seconds)])
+        matches = {size: _matches(workload, size, course) for size, course in courses.items()}
+        found = facts_per_second(courses)
+        unindexed_ratio = None
+        if SIZE_MIN in courses:
+            smallest = courses[SIZE_MIN]
+            every = Course(EveryRule(1, bound[:SIZE_MIN]), smallest.deliveries)
+            _ = _matches(workload, SIZE_MIN, every)  # each rule's functions are made when first needed
+            unindexed_ratio = round(ratio_of_pairs(smallest, every), 3)
+        for size, course in courses.items():  # last, as it may make what only trying every rule needs
+            _compare(workload, bound[:size], course)
+    return WorkloadReport(
+        name=workload.name,
+        facts_per_second={size: round(value) for size, value in found.items()},
+        ratio=round(found[LARGE] / found[SMALL], 3) if LARGE in found and SMALL in found else None,
+        unindexed_ratio=unindexed_ratio,
+        matches=matches,
+        facts={size: len(course.deliveries) for size, course in courses.items()},
+        first_fact_ms=first_fact_ms,
+        tried_always={size: _tried_always(course) for size, course in courses.items()},
+        fact_bytes=round(sum(len(one.data) for one in facts) / len(facts)),
+        compile_seconds=round(compile_seconds, 2),
+    )
+
+
+def _update(update: Callable[[int], None], before: int, done: int) -> None:
+    update(before + done)
+
+
+def _matches(workload: Workload, size: int, course: Course) -> float:
+    """Return how many rules match a fact on average; raises BenchError when these are not about five, or one fails."""
+    decisions = [decided(course.ruleset, one) for one in course.deliveries]
+    faults = sum(one.fault_count for one in decisions)
+    if faults:
+        raise BenchError(f"{workload.name}, {size:,} rules: {faults} rules failed")
+    average = sum(len(one.matches) for one in decisions) / len(decisions)
+    if not MATCHES_MIN <= average <= MATCHES_MAX:
+        raise BenchError(f"{workload.name}, {size:,} rules: {average:.2f} rules match a fact, not about five")
+    return round(average, 2)
+
+
+def _compare(workload: Workload, bound: Sequence[BoundRule], course: Course) -> None:
+    """Decide some facts by every rule too; raises BenchError when a decision differs."""
+    every = EveryRule(course.ruleset.revision, course.ruleset.rules, course.ruleset.digest)
+    for delivery in course.deliveries[: max(_COMPARED_MIN, min(_COMPARED, _COMPARED_RULES_MAX // len(bound)))]:
+        if decided(every, delivery) != decided(course.ruleset, delivery):
+            raise BenchError(
+                f"{workload.name}, {len(bound):,} rules: the index gives another decision than every rule in turn for "
+                f"{delivery.data.decode()}"
+            )
+
+
+def _tried_always(course: Course) -> int:
+    """Return how many rules a ruleset tries on every fact."""
+    plan = course.ruleset.plan(_fact_type(course))
+    return len(plan.rules) if plan.index is None else len(plan.index.tried)
+
+
+def _fact_type(course: Course) -> str:
+    """Return the type of a course's facts."""
+    return course.deliveries[0].subject.partition(".")[2]
+
+
+def report_of(reports: Sequence[WorkloadReport]) -> ScaleReport:
+    """Set what was measured against the floors."""
+    floors: list[Floor] = []
+    unmeasured: list[str] = []
+    for report in reports:
+        workload = WORKLOADS[report.name]
+        if workload.ratio_min is None or workload.per_second_min is None:
+            continue
+        large = report.facts_per_second.get(LARGE)
+        if report.ratio is None:
+            unmeasured.append(f"{report.name}, ratio")
+        else:
+            floors.append(at_least(f"{report.name}, ratio", report.ratio, workload.ratio_min))
+        if large is None:
+            unmeasured.append(f"{report.name}, facts a second")
+        else:
+            floors.append(at_least(f"{report.name}, facts a second", large, workload.per_second_min))
+        if report.unindexed_ratio is None:
+            unmeasured.append(f"{report.name}, 10 rules to unindexed")
+        else:
+            floors.append(at_least(f"{report.name}, 10 rules to unindexed", report.unindexed_ratio, SMALL_RATIO_MIN))
+    return ScaleReport(
+        workloads=list(reports),
+        floors=floors,
+        floors_hold=all(floor.holds for floor in floors),
+        unmeasured=unmeasured,
+        python=platform.python_version(),
+    )
