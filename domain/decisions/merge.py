@@ -58,8 +58,16 @@ class Merge:
         return _nest(self._values, _as_it_is)
 
     def output(self) -> dict[str, Any]:
-        """Return the merged values as JSON data; raises ValueError for a value that has no JSON form."""
-        return _nest(self._values, to_json)
+        """Return the merged values as JSON data; raises ValueError for a value that has no JSON form.
+
+        Each value is bounded by itself; a list that is appended to may be longer than one value may be.
+        """
+        kinds = self._kinds
+        values = {
+            path: [part for item in value for part in to_json([item])] if kinds[path] is _APPEND else to_json(value)
+            for path, value in self._values.items()
+        }
+        return _nest(values, _as_it_is)
 
 
 def output_of(contributions: Sequence[Contribution]) -> dict[str, Any]:

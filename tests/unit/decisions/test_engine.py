@@ -13,6 +13,7 @@ from domain.decisions.decision import Decision
 from domain.decisions.engine import FAULTS_MAX, decide
 from domain.decisions.ruleset import BoundRule, Ruleset
 from domain.language import FactContext, Outcome, RuleFault, Timestamp
+from domain.language.limits import OUTPUT_ITEMS_MAX
 from domain.rules.content import Priority
 from tests.fakes.handmade import Evaluate, bound, fact, outcome
 
@@ -154,6 +155,19 @@ class TestFaults:
         )
         assert found.output == {"sum": 1e308}
         assert [one.rule_id for one in found.faults] == ["id-b"]
+
+
+@pytest.mark.parametrize("path", ["all", "all.of.them"])
+def test_lists_of_several_rules_may_be_longer_together_than_one_value_may_be(path: str) -> None:
+    """A decision that grew too large is refused where it is written, and never fails here."""
+    half = list(range(OUTPUT_ITEMS_MAX * 2 // 3))
+    rules = [bound(name, outcome(*[("append", path, part) for part in (half, 1, Timestamp(0))])) for name in "ab"]
+    found: Any = decided(*rules)
+    output = found.output
+    for name in path.split("."):
+        output = output[name]
+    assert output == [half, 1, "1970-01-01T00:00:00Z"] * 2
+    assert found.faults == ()
 
 
 class TestEffects:
