@@ -77,10 +77,10 @@ class ExpressionWriter(OperatorWriter):
     def _const(self, part: Const) -> str:
         value = part.value
         kind = type(value)
-        if value is None or kind is bool or kind is str or kind is bytes:
+        if value is None or kind is bool:
             return repr(value)
-        if kind is int or (kind is float and value - value == 0.0):
-            return repr(value) if value >= 0 and str(value)[0] != "-" else f"({value!r})"
+        if kind is str or kind is bytes or kind is int or (kind is float and value - value == 0.0):
+            return self._literal(value)
         return self._constant(value)
 
     def _variable(self, part: Variable) -> str:

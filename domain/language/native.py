@@ -32,7 +32,7 @@ class OperatorWriter(TextWriter):
             if value is None or kind is bool:
                 return f"({self._named(left)} {'is' if name == '==' else 'is not'} {value!r})"
             if kind is str:
-                return f"({self.value(left)} {name} {value!r})"
+                return f"({self.value(left)} {name} {self._literal(value)})"
             if is_safe_number(value):
                 return self._equals_number(name, left, value)
         kinds = {left.type.kind, right.type.kind}
@@ -67,28 +67,28 @@ class OperatorWriter(TextWriter):
 
     def _equals_number(self, name: str, left: Part, value: Any) -> str | None:
         kind = left.type.kind
-        number = repr(int(value) if type(value) is Uint else value)
-        if kind in _NUMBERS or (kind == "json" and value not in {0, 1}):
+        if kind not in _NUMBERS and kind != "json":
+            return None
+        number = self._literal(int(value) if type(value) is Uint else value)
+        if kind in _NUMBERS or value not in {0, 1}:
             return f"({self.value(left)} {name} {number})"
-        if kind == "json":
-            held = self._temporary()
-            twin = "True" if value == 1 else "False"
-            text = f"(({held} := {self.value(left)}) == {number} and {held} is not {twin})"
-            return text if name == "==" else f"(not {text})"
-        return None
+        held = self._temporary()
+        twin = "True" if value == 1 else "False"
+        text = f"(({held} := {self.value(left)}) == {number} and {held} is not {twin})"
+        return text if name == "==" else f"(not {text})"
 
     def _membership(self, subject: Part, items: list[Any]) -> str | None:
         """Return ``x in [constants]`` by Python's own, where it is the language's: strings, and numbers but 0 and 1."""
         if items and all(type(item) is str for item in items):
             if len(items) <= _INLINE_ITEMS_MAX:
-                return f"({self.value(subject)} in ({', '.join(map(repr, items))},))"
+                return f"({self.value(subject)} in {self._constant(tuple(items))})"
             name = self._temporary()
             return f"(type({name} := {self.value(subject)}) is str and {name} in {self._constant(frozenset(items))})"
         if subject.type.kind not in {"json", "int", "double"} or not items or len(items) > _INLINE_ITEMS_MAX:
             return None
         if all(is_safe_number(item) and item not in {0, 1} for item in items):
-            numbers = ", ".join(repr(int(item)) if type(item) is Uint else repr(item) for item in items)
-            return f"({self.value(subject)} in ({numbers},))"
+            numbers = tuple(int(item) if type(item) is Uint else item for item in items)
+            return f"({self.value(subject)} in {self._constant(numbers)})"
         return None
 
     def _comparison(self, name: str, left: Part, right: Part) -> str | None:

@@ -1,23 +1,35 @@
 """The text of Python functions under construction: lines, blocks, names, constants, and what is compiled of them.
 
-Every name in the text is made here and every constant is written by ``repr`` or passed in, so nothing of a rule's own
-text can become code.
+Every name in the text is made here and every constant is passed in or written by ``repr``, so nothing of a rule's own
+text can become code. What is passed in stands in no text: rules that ask for other values in the same way have one text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from types import CodeType
-from typing import Any
+from typing import Any, Final
 
 from domain.language.limits import CODE_CHARACTERS_MAX
 from domain.language.reach import GLOBALS, NAMES
 
+CONSTANTS_PASSED_MAX: Final = 64  # literals of one rule that are passed in; more are written into its text
+_SHARED_CHARACTERS_MAX: Final = 8_192  # of a text whose code is kept for other rules that come to the same text
+_SHARED_TEXTS_MAX: Final = 4_096
+
 
 def code_of(text: str) -> CodeType:
-    """Compile what an emitter wrote."""
+    """Compile what an emitter wrote; rules that differ in their constants alone share their code."""
+    return _shared_code(text) if len(text) <= _SHARED_CHARACTERS_MAX else _code(text)
+
+
+def _code(text: str) -> CodeType:
     return compile(text, "<rule>", "exec")
+
+
+_shared_code: Final = lru_cache(maxsize=_SHARED_TEXTS_MAX)(_code)
 
 
 class TooCostlyError(Exception):
@@ -84,6 +96,13 @@ class TextWriter:
             self._constant_names[id(value)] = name
             self.constants.append(value)
         return name
+
+    def _literal(self, value: Any) -> str:
+        """Return the text of a string, bytes or number: the name that it is passed in by, while there are few."""
+        if len(self.constants) < CONSTANTS_PASSED_MAX:
+            self.constants.append(value)
+            return f"k{len(self.constants) - 1}"
+        return repr(value) if type(value) in {str, bytes} or str(value)[0] != "-" else f"({value!r})"
 
     def _callable(self, call: Callable[..., Any]) -> str:
         return NAMES.get(call) or self._constant(call)
