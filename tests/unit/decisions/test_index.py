@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -15,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.decisions import index as module
+from domain.decisions import index as index_module
 from domain.decisions import ruleset as ruleset_module
 from domain.decisions.decision import Decision
 from domain.decisions.engine import decide
-from domain.decisions.index import RULES_MIN, make_index
+from domain.decisions.index import RULES_MIN, filing, make_index, pairs, table
 from domain.decisions.ruleset import BoundRule, Ruleset
 from domain.language import CompiledRule, Demand, InvalidRuleError, compile_rule
 from domain.language.ranges import Values
@@ -172,15 +173,24 @@ def tried_in_turn(rules: list[BoundRule]) -> list[BoundRule]:
 
 @contextmanager
 def bounds(
-    rules: int = 1, path_rules: int = 1, entries: int = 64, share: float = 2.0, paths: int = 100
+    rules: int = 1,
+    path_rules: int = 1,
+    entries: int = 64,
+    share: float = 2.0,
+    paths: int = 100,
+    saved: float = 1.0,
+    cells: int = 100,
 ) -> Iterator[None]:
     """Set what an index takes in: by default whatever it can."""
     with (
-        patch.object(module, "RULES_MIN", rules),
-        patch.object(module, "PATH_RULES_MIN", path_rules),
-        patch.object(module, "ENTRIES_PER_RULE_MAX", entries),
-        patch.object(module, "_SHARE_MAX", share),
-        patch.object(module, "PATHS_MAX", paths),
+        patch.object(index_module, "RULES_MIN", rules),
+        patch.object(filing, "PATH_RULES_MIN", path_rules),
+        patch.object(table, "ENTRIES_PER_RULE_MAX", entries),
+        patch.object(pairs, "ENTRIES_PER_RULE_MAX", entries),
+        patch.object(pairs, "CELLS_MAX", cells),
+        patch.object(filing, "_SHARE_MAX", share),
+        patch.object(filing, "PATHS_MAX", paths),
+        patch.object(filing, "SAVED_MIN", saved),
     ):
         yield
 
@@ -191,7 +201,12 @@ def bounds(
     members=st.lists(st.integers(0, POOL - 1), min_size=6, max_size=24, unique=True),
     payloads=st.lists(st.integers(0, POOL - 1), min_size=6, max_size=12),
     time_ns=st.sampled_from([0, 5, 10, None]),
-    limits=st.sampled_from([{}, {}, {"entries": 1}, {"entries": 4}, {"share": 0.5}, {"path_rules": 3}, {"paths": 1}]),
+    limits=st.sampled_from(
+        [
+            *({}, {"entries": 1}, {"entries": 4}, {"share": 0.5}, {"path_rules": 3}, {"paths": 1}, {"saved": math.inf}),
+            *({"saved": 0.0}, {"saved": 0.0, "cells": 0}, {"saved": 0.0, "entries": 4}, {"saved": 0.2, "share": 0.5}),
+        ]
+    ),
 )
 def test_a_decision_with_an_index_is_the_decision_with_every_rule_tried_in_turn(
     members: list[int], payloads: list[int], time_ns: int | None, limits: dict[str, Any]
@@ -309,7 +324,7 @@ def test_a_value_of_a_type_that_json_does_not_have_is_for_each_rule_to_say() -> 
         "a == decimal('1')",
         "a < 9223372036854775807",
         f"a in {list(range(1_001))}",
-        "a" + ".b" * module.STEPS_MAX + " == 1",
+        "a" + ".b" * filing.STEPS_MAX + " == 1",
         "a.substring(0, 1) == 'x' && b == 1",
         "a.replace('x', 'y', 1) == 'x' && b == 1",
         "table first\n| a | xs.map(x, x).size() | set x |\n| 1 | 2 | 3 |",
@@ -336,6 +351,18 @@ def test_a_rule_is_filed_under_its_demand_for_the_fewest_values() -> None:
     assert candidates(wide, {"b": 50, "country": "3"}) == [3]
     either = [f"flag && n in [{n}]" for n in range(20)]
     assert candidates(either, {"flag": True, "n": 4}) == [4]
+
+
+def test_rules_that_demand_two_things_of_which_each_takes_many_are_filed_under_both() -> None:
+    rules = [f"a == {n % 5} && b.c == '{n // 5}'" for n in range(20)]
+    for listed in (0, 1_000):
+        with bounds(cells=listed):
+            found = make_index([compile_rule(source).demands for source in rules])
+        assert found is not None
+        assert found.candidates({"a": 3, "b": {"c": "2"}}) == [13]
+        for payload in ({}, {"a": 3}, {"a": 3, "b": {"c": 2}}, {"a": "3", "b": {"c": "2"}}, {"a": 3, "b": "2"}):
+            assert found.candidates(payload) == []
+        assert found.candidates({"a": object(), "b": {"c": "2"}}) == [10, 11, 12, 13, 14]
 
 
 def test_a_few_rules_are_tried_rather_than_looked_up() -> None:
