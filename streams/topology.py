@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-import msgspec
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
-from domain.errors import RulestreamError, UnavailableError
-from streams import subjects
+from domain.errors import RulestreamError
+from streams import jetstream, subjects
+from streams.jetstream import JetStreamRefusedError
 
-_API: Final = "$JS.API"
 # A call is made again while nothing comes: a stream whose leader has died answers nothing until there is another one,
 # which takes a cluster up to nine seconds, and what was asked before is forgotten.
 _API_TRIES_S: Final = (2.5, 5.0, 7.5)
@@ -23,8 +20,6 @@ _SECOND_NS: Final = 1_000_000_000
 _NOT_FOUND: Final = frozenset({10059, 10014})
 _UNKNOWN_FIELD: Final = 10025
 _EXISTS: Final = frozenset({10058, 10148, 10105})
-# "Temporarily unavailable", and all nodes of a stream or a consumer away: as good as no answer.
-_AWAY: Final = frozenset({10008, 10118, 10119})
 
 Plane = Literal["control", "data"]
 
@@ -277,26 +272,9 @@ async def _request(
     Raises UnavailableError when no answer comes within 15 s, or at once where nobody listens; TopologyError for another
     refusal.
     """
-    payload = b"" if body is None else msgspec.json.encode(body)
-    reason = ""
-    for timeout_s in _API_TRIES_S:
-        try:
-            message = await client.request(f"{_API}.{call}", payload, timeout=timeout_s)
-        except TimeoutError as error:
-            reason = str(error) or type(error).__name__
-            continue
-        except NatsError as error:
-            reason = str(error) or type(error).__name__
-            break
-        answer: dict[str, Any] = msgspec.json.decode(message.data)
-        refusal = answer.get("error")
-        if refusal is None:
-            return answer
-        code, description = refusal.get("err_code"), refusal.get("description")
-        if code in tolerated:
+    try:
+        return await jetstream.ask(client, call, body, tries_s=_API_TRIES_S)
+    except JetStreamRefusedError as error:
+        if error.number in tolerated:
             return None
-        if code not in _AWAY:
-            raise TopologyError(f"{call}: {description}", call=call, errCode=code)
-        reason = str(description)
-        await asyncio.sleep(timeout_s)
-    raise UnavailableError("nats", f"JetStream does not answer, is it on? {reason}")
+        raise TopologyError(error.message, **error.details) from error

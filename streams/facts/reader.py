@@ -6,7 +6,6 @@ import base64
 from typing import Final
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client
 
 from domain.decisions.fact import Fact
@@ -15,10 +14,10 @@ from domain.language import parse_timestamp
 from domain.ports import FactReader, StoredDecision
 from streams.facts.intake import Accepted, Delivery, read_fact
 from streams.facts.kept import kept_delivery
+from streams.jetstream import MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, JetStreamRefusedError, ask
 
 READ_TIMEOUT_S: Final = 5.0
-# JetStream's error codes for a sequence that holds no message, and for a stream that is not there.
-_GONE: Final = frozenset({10037, 10059})
+_GONE: Final = frozenset({MESSAGE_NOT_FOUND, STREAM_NOT_FOUND})
 
 
 class _Stored(msgspec.Struct):
@@ -28,17 +27,8 @@ class _Stored(msgspec.Struct):
     data: str = ""
 
 
-class _Refusal(msgspec.Struct):
-    err_code: int = 0
-    description: str = ""
-
-
 class _Answer(msgspec.Struct):
-    message: _Stored | None = None
-    error: _Refusal | None = None
-
-
-_ANSWER: Final = msgspec.json.Decoder(_Answer)
+    message: _Stored
 
 
 class StreamFacts:
@@ -50,14 +40,8 @@ class StreamFacts:
         self._timeout_s = timeout_s
 
     async def find(self, sequence: int, stored_at_ns: int) -> Fact | None:
-        answer = await self._ask(sequence)
-        if answer.error is not None and answer.error.err_code in _GONE:
-            return None
-        if answer.message is None:
-            refusal = "" if answer.error is None else f": {answer.error.description}"
-            raise UnavailableError("nats", f"the fact could not be read{refusal}")
-        found = answer.message
-        if parse_timestamp(found.time).ns != stored_at_ns:
+        found = await self._ask(sequence)
+        if found is None or parse_timestamp(found.time).ns != stored_at_ns:
             return None
         head = base64.b64decode(found.hdrs)
         data = base64.b64decode(found.data)
@@ -74,18 +58,19 @@ class StreamFacts:
         )
         return _fact_of(delivery)
 
-    async def _ask(self, sequence: int) -> _Answer:
+    async def _ask(self, sequence: int) -> _Stored | None:
         if not self._client.is_connected:
             raise UnavailableError("nats", "not connected to NATS")
-        request = msgspec.json.encode({"seq": sequence})
+        name = f"STREAM.MSG.GET.{self._stream}"
         try:
-            message = await self._client.request(
-                f"$JS.API.STREAM.MSG.GET.{self._stream}", request, timeout=self._timeout_s
-            )
-            return _ANSWER.decode(message.data)
-        except (OSError, TimeoutError, nats.errors.Error, msgspec.MsgspecError) as error:
-            reason = str(error) or type(error).__name__
-            raise UnavailableError("nats", f"the fact could not be read: {reason}") from error
+            answer = await ask(self._client, name, {"seq": sequence}, tries_s=(self._timeout_s,))
+            return msgspec.convert(answer, _Answer).message
+        except JetStreamRefusedError as error:
+            if error.number in _GONE:
+                return None
+            raise UnavailableError("nats", f"the fact could not be read: {error.message}") from error
+        except msgspec.ValidationError as error:
+            raise UnavailableError("nats", f"the fact could not be read: {error}") from error
 
 
 class DecidedFacts:

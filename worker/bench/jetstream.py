@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import msgspec
 from nats.aio.client import Client
 
 from domain.rules.content import format_moment
+from streams import jetstream
 from streams.wire import BatchPublisher, Publication
 from worker.bench.stack import BenchError
 from worker.embedded.process import ServerProcess
 
-_API_TIMEOUT_S: Final = 10.0
 _PAUSE: Final = timedelta(days=1)
 _NOTICE: Final = timedelta(milliseconds=100)
 _POLL_S: Final = 0.02
@@ -93,13 +92,11 @@ class Consumer:
 
 
 async def call(client: Client, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Call the JetStream API; raises BenchError with its refusal, and nats-py's errors."""
-    payload = b"" if body is None else msgspec.json.encode(body)
-    message = await client.request(f"$JS.API.{subject}", payload, timeout=_API_TIMEOUT_S)
-    answer: dict[str, Any] = msgspec.json.decode(message.data)
-    if "error" in answer:
-        raise BenchError(f"{subject}: {answer['error'].get('description')}")
-    return answer
+    """Call the JetStream API; raises BenchError with its refusal, UnavailableError when it does not answer."""
+    try:
+        return await jetstream.ask(client, subject, body)
+    except jetstream.JetStreamRefusedError as error:
+        raise BenchError(error.message) from error
 
 
 async def purge(client: Client, *streams: str) -> None:
