@@ -9,11 +9,13 @@ same ones each time.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+
+from worker.bench.scale_conditions import AnyItem, Both, Condition, Either, Has, Not, Operator, Test, cel
 
 FACT_TYPE: Final = "order.placed"
 KINDS: Final = 5
@@ -27,9 +29,13 @@ _SYLLABLES: Final = [first + second for first in "bdfgklmnprstvz" for second in 
 _WORDS: Final = len(_SYLLABLES) ** 4
 _STRIDE: Final = 9_973_907  # has no factor in common with the number of words, so that no two are alike
 _LIST: Final = 8
+_KNOWN: Final = 0.85  # of the things in facts of lists, so that about five rules match
+_BOXES_A_ROW: Final = 144
 _WIDE: Final = 3
 _WIDE_EVERY: Final = 8
 _UNKNOWN: Final = 10**7  # things beyond it no rule asks for
+
+_WAYS: Final = (str.title, str.upper, str.lower, str.swapcase)
 
 Fill = Callable[[dict[str, Any], int, random.Random], None]
 """Puts thing so-and-so into a fact, in one of the ways that there are."""
@@ -39,7 +45,7 @@ Fill = Callable[[dict[str, Any], int, random.Random], None]
 class Kind:
     """A kind of rules: the condition that asks for a thing, and what gives it to a fact."""
 
-    condition: Callable[[int], str]
+    condition: Callable[[int], Condition]
     fill: Fill
 
 
@@ -60,7 +66,13 @@ class Workload:
         """Give the texts of so many rules, from number ``first`` on."""
         for n in range(first, first + count):
             thing, kind = divmod(n, KINDS)
-            yield f"on {FACT_TYPE}\nwhen {self.kinds[kind].condition(thing)}\nthen\n{_outputs(n)}"
+            yield f"on {FACT_TYPE}\nwhen {cel(self.kinds[kind].condition(thing))}\nthen\n{_outputs(n)}"
+
+    def conditions(self, count: int) -> Iterator[Condition]:
+        """Give the conditions of the first ``count`` rules, for other engines to write."""
+        for n in range(count):
+            thing, kind = divmod(n, KINDS)
+            yield self.kinds[kind].condition(thing)
 
     def fact(self, rules: int, number: int) -> dict[str, Any]:
         """Make up a fact for the first ``rules`` rules, the same one for a number each time."""
@@ -77,7 +89,7 @@ class Workload:
 
 def word(n: int) -> str:
     """Return the word of a number: eight letters that can be said; no two numbers below 24 million share one."""
-    number, letters = n * _STRIDE % _WORDS, ""
+    number, letters = (n + 1) * _STRIDE % _WORDS, ""
     for _ in range(4):
         number, syllable = divmod(number, len(_SYLLABLES))
         letters += _SYLLABLES[syllable]
@@ -119,25 +131,34 @@ def _put(fact: dict[str, Any], path: str, value: Any) -> None:
     fact[last] = value
 
 
-def _kind(path: str, condition: str, value: Callable[[int], Any]) -> Kind:
-    """Make a kind of one value at a path; the condition has ``{path}``, ``{value}`` and ``{n}``."""
+_IN_EUROS: Final = Test("order.currency", "==", "EUR")
+_ORDERED: Final = Test("customer.orders", ">=", 0)
+_NOT_IN_SHOPS: Final = Test("order.channel", "!=", "store")
+_ABROAD: Final = Test("order.country", "!=", "SE")
 
-    def written(thing: int) -> str:
-        return condition.format(path=path, value=msgspec.json.encode(value(thing)).decode(), n=thing)
 
-    return Kind(written, lambda fact, thing, _: _put(fact, path, value(thing)))
+def _with(test: Condition, more: Sequence[Condition]) -> Condition:
+    return Both((test, *more)) if more else test
 
 
 # Equality
 
+
+def _same(path: str, value: Callable[[int], Any], *more: Condition) -> Kind:
+    return Kind(
+        lambda thing: _with(Test(path, "==", value(thing)), more),
+        lambda fact, thing, _: _put(fact, path, value(thing)),
+    )
+
+
 EQUALITY: Final = Workload(
     "equality",
     (
-        _kind("customer.id", "{path} == {value}", lambda n: f"c-{n:06}"),
-        _kind("order.sku", '{path} == {value} && order.currency == "EUR"', lambda n: f"{word(n)}-{n % 100:02}"),
-        _kind("payment.account", "{path} == {value}", lambda n: 700_000_000 + 7 * n),
-        _kind("device.id", "{path} == {value} && order.total > 0.0", lambda n: f"{n * _STRIDE % 2**32:08x}"),
-        _kind("merchant.name", "{path} == {value}", word),
+        _same("customer.id", lambda n: f"c-{n:06}"),
+        _same("order.sku", lambda n: f"{word(n)}-{n % 100:02}", _IN_EUROS),
+        _same("payment.account", lambda n: 700_000_000 + 7 * n),
+        _same("device.id", lambda n: f"{n * _STRIDE % 2**32:08x}", _ORDERED),
+        _same("merchant.name", word),
     ),
     ratio_min=0.8,
     per_second_min=50_000.0,
@@ -147,15 +168,14 @@ EQUALITY: Final = Workload(
 # Membership: a list has eight things of its own, and one that it shares with others
 
 
-def _members(path: str, value: Callable[[int], Any], known: float = 0.85, test: str = "") -> Kind:
-    def condition(thing: int) -> str:
+def _members(path: str, value: Callable[[int], Any], *more: Condition) -> Kind:
+    def condition(thing: int) -> Condition:
         things = [*range(thing * _LIST, (thing + 1) * _LIST), thing // 2 * _LIST]
-        listed = msgspec.json.encode([value(one) for one in dict.fromkeys(things)]).decode()
-        return f"{path} in {listed}{test}"
+        return _with(Test(path, "in", [value(one) for one in dict.fromkeys(things)]), more)
 
     def fill(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
         one = thing * _LIST + chance.randrange(_LIST)
-        _put(fact, path, value(one if chance.random() < known else _UNKNOWN + one))
+        _put(fact, path, value(one if chance.random() < _KNOWN else _UNKNOWN + one))
 
     return Kind(condition, fill)
 
@@ -164,49 +184,45 @@ MEMBERSHIP: Final = Workload(
     "membership",
     (
         _members("customer.id", lambda n: f"c-{n:07}"),
-        _members("order.sku", word, test=' && order.currency == "EUR"'),
+        _members("order.sku", word, _IN_EUROS),
         _members("payment.bin", lambda n: 400_000 + n),
         _members("shipping.postcode", lambda n: f"{n % 1_000:03} {n // 1_000:02}"),
-        _members("merchant.id", lambda n: f"m{n:07x}", test=" && order.total > 0.0"),
+        _members("merchant.id", lambda n: f"m{n:07x}", _ORDERED),
     ),
 )
 
 
-# Numeric ranges: bands side by side, bands that overlap, and every eighth three times as wide
+# Numeric ranges: bands side by side, every eighth three times as wide
 
 
-def _band(path: str, condition: str, low: Callable[[int], float], step: float, *, whole: bool = False) -> Kind:
-    """Make a kind of bands of one number; the condition has ``{path}``, ``{low}``, ``{high}`` and ``{n}``."""
+def _band(
+    path: str, start: float, step: float, *more: Condition, low_is: Operator = ">=", high_is: Operator = "<"
+) -> Kind:
+    """Make a kind of bands of one number, whole ones where ``step`` is whole."""
+    kind = int if isinstance(step, int) else float
 
-    def bounds(thing: int) -> tuple[float, float]:
+    def bound(thing: int) -> float:
+        return kind(round(start + thing * step, 4))
+
+    def condition(thing: int) -> Condition:
         wide = _WIDE if thing % _WIDE_EVERY == _WIDE_EVERY - 1 else 1
-        return low(thing - wide // 2), low(thing - wide // 2 + wide)
-
-    def written(thing: int) -> str:
-        below, above = bounds(thing)
-        shown = (int(below), int(above)) if whole else (float(below), float(above))
-        return condition.format(path=path, low=shown[0], high=shown[1], n=thing)
+        low = thing - wide // 2
+        return Both((Test(path, low_is, bound(low)), Test(path, high_is, bound(low + wide)), *more))
 
     def fill(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
-        value = low(thing) + chance.random() * step
-        _put(fact, path, int(value) if whole else round(value, 4))
+        _put(fact, path, kind(round(bound(thing) + chance.random() * step, 4)))
 
-    return Kind(written, fill)
-
-
-def _evenly(start: float, step: float) -> Callable[[int], float]:
-    return lambda n: round(start + n * step, 4)
+    return Kind(condition, fill)
 
 
-_HALF_OPEN: Final = "{path} >= {low} && {path} < {high}"
 RANGES: Final = Workload(
     "ranges",
     (
-        _band("order.net", _HALF_OPEN + ' && order.channel != "store"', _evenly(0, 1.25), 1.25),
-        _band("customer.points", "{path} > {low} && {path} <= {high}", _evenly(-1, 40), 40, whole=True),
-        _band("order.weight", _HALF_OPEN + ' && order.country != "SE"', _evenly(0, 0.3), 0.3),
-        _band("payment.risk", "{low} < {path} && {path} < {high} && customer.orders < 450", _evenly(0, 0.07), 0.07),
-        _band("delivery.minutes", "{path} >= {low} && {path} <= {high} && order.total > 100.0", _evenly(5, 15), 15),
+        _band("order.net", 0.0, 1.25, _NOT_IN_SHOPS),
+        _band("customer.points", -1, 40, low_is=">", high_is="<="),
+        _band("order.weight", 0.0, 0.3, _ABROAD),
+        _band("payment.risk", 0.0, 0.07, Test("customer.orders", "<", 450), low_is=">"),
+        _band("delivery.minutes", 5, 15, Test("order.total", ">", 100.0), high_is="<="),
     ),
 )
 
@@ -214,54 +230,49 @@ RANGES: Final = Workload(
 # Parts of strings
 
 
-def _text(path: str, condition: str, shown: str, asked: str = "{word}") -> Kind:
-    """Make a kind of a word in a text: ``asked`` is what a rule asks for and ``shown`` the text that has it."""
+def _text(
+    path: str, operator: Operator, shown: str, asked: str = "{word}", *more: Condition, folded: bool = False
+) -> Kind:
+    """Make a kind of a word in a text: ``asked`` is what a rule asks for and ``shown`` the text that has it.
 
-    def written(thing: int) -> str:
-        return condition.format(path=path, part=msgspec.json.encode(asked.format(word=word(thing))).decode())
+    Where rules look at it ``folded``, the text is written in one of several ways.
+    """
+
+    def condition(thing: int) -> Condition:
+        return _with(Test(path, operator, asked.format(word=word(thing)), folded), more)
 
     def fill(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
-        other = word(_UNKNOWN + chance.randrange(10**6))
-        _put(fact, path, shown.format(word=word(thing), other=other))
+        text = shown.format(word=word(thing), other=word(_UNKNOWN + chance.randrange(10**6)))
+        ways: Sequence[Callable[[str], str]] = _WAYS if folded else (str,)
+        _put(fact, path, chance.choice(ways)(text))
 
-    return Kind(written, fill)
+    return Kind(condition, fill)
 
 
+_AGENT: Final = "Mozilla/5.0 ({other}) {word}/17.2"
+_NOTE: Final = "please leave the {word} with {other}"
 PARTS: Final = Workload(
     "parts",
     (
-        _text("request.path", "{path}.startsWith({part})", "/shop/{word}/{other}", "/shop/{word}/"),
-        _text("customer.email", "{path}.endsWith({part})", "{other}@{word}.com", "@{word}.com"),
-        _text("request.agent", "{path}.contains({part})", "Mozilla/5.0 ({other}) {word}/17.2"),
-        _text("order.note", "{path}.contains({part})", "please leave the {word} with {other}", " {word} "),
-        _text("document.name", "{path}.endsWith({part}) && order.total > 0.0", "{other}-{word}.pdf", "{word}.pdf"),
+        _text("request.path", "startsWith", "/shop/{word}/{other}", "/shop/{word}/"),
+        _text("customer.email", "endsWith", "{other}@{word}.com", "@{word}.com"),
+        _text("request.agent", "contains", _AGENT),
+        _text("order.note", "contains", _NOTE, " {word} "),
+        _text("document.name", "endsWith", "{other}-{word}.pdf", "{word}.pdf", _ORDERED),
     ),
 )
 
 
 # Case folded: what a fact holds is written in many ways
 
-
-def _folded(path: str, condition: str, shown: str, asked: str = "{word}") -> Kind:
-    kind = _text(path, condition.replace("{path}", "{path}.lowerAscii()"), shown, asked)
-
-    def fill(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
-        other = word(_UNKNOWN + chance.randrange(10**6))
-        text = shown.format(word=word(thing), other=other)
-        way = chance.choice((str.title, str.upper, str.lower, str.swapcase))
-        _put(fact, path, way(text))
-
-    return Kind(kind.condition, fill)
-
-
 FOLDED: Final = Workload(
     "case-folded",
     (
-        _folded("customer.email", "{path} == {part}", "{word}@{word}.com", "{word}@{word}.com"),
-        _folded("request.agent", "{path}.contains({part})", "Mozilla/5.0 ({other}) {word}/17.2"),
-        _folded("process.image", "{path}.endsWith({part})", "C:\\Program Files\\{other}\\{word}.exe", "\\{word}.exe"),
-        _folded("request.host", "{path}.startsWith({part})", "{word}.{other}.example", "{word}."),
-        _folded("order.note", "{path}.contains({part})", "please leave the {word} with {other}", " {word} "),
+        _text("customer.email", "==", "{word}@{word}.com", "{word}@{word}.com", folded=True),
+        _text("request.agent", "contains", _AGENT, folded=True),
+        _text("process.image", "endsWith", "C:\\Program Files\\{other}\\{word}.exe", "\\{word}.exe", folded=True),
+        _text("request.host", "startsWith", "{word}.{other}.example", "{word}.", folded=True),
+        _text("order.note", "contains", _NOTE, " {word} ", folded=True),
     ),
 )
 
@@ -269,13 +280,23 @@ FOLDED: Final = Workload(
 # A mix with || and negation
 
 
-def _fill_either(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
+def _either_id(thing: int) -> Condition:
+    mine = Either((Test("customer.id", "==", f"c-{thing:06}"), Test("device.id", "==", f"d-{thing:06}")))
+    return Both((mine, Not(Test("order.channel", "==", "store"))))
+
+
+def _fill_id(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
     known, other = (thing, _UNKNOWN + thing) if chance.random() < 0.5 else (_UNKNOWN + thing, thing)
     _put(fact, "customer.id", f"c-{known:06}")
     _put(fact, "device.id", f"d-{other:06}")
 
 
-def _fill_request(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
+def _either_text(thing: int) -> Condition:
+    path = Test("request.path", "startsWith", f"/shop/{word(thing)}/")
+    return Both((Either((path, Test("request.agent", "contains", word(thing), folded=True))), Has("order.total")))
+
+
+def _fill_text(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
     known, other = word(thing), word(_UNKNOWN + chance.randrange(10**6))
     if chance.random() < 0.5:
         known, other = other, known
@@ -289,39 +310,32 @@ def _fill_items(fact: dict[str, Any], thing: int, chance: random.Random) -> None
     _put(fact, "order.items", [{"sku": sku, "qty": chance.randint(1, 3)} for sku in skus])
 
 
-_LISTED: Final = _members("order.sku", lambda n: f"s-{n:07}", test=' && order.country != "SE"')
 MIX: Final = Workload(
     "mix",
     (
-        Kind(
-            lambda n: f'(customer.id == "c-{n:06}" || device.id == "d-{n:06}") && !(order.channel == "store")',
-            _fill_either,
-        ),
-        _LISTED,
-        Kind(
-            lambda n: (
-                f'(request.path.startsWith("/shop/{word(n)}/") || '
-                f'request.agent.lowerAscii().contains("{word(n)}")) && has(order.total)'
-            ),
-            _fill_request,
-        ),
-        _band("order.net", _HALF_OPEN + ' && !(order.channel == "phone")', _evenly(0, 1.25), 1.25),
-        Kind(lambda n: f'order.items.exists(i, i.sku == "{word(n)}")', _fill_items),
+        Kind(_either_id, _fill_id),
+        _members("order.sku", lambda n: f"s-{n:07}", _ABROAD),
+        Kind(_either_text, _fill_text),
+        _band("order.net", 0.0, 1.25, Not(Test("order.channel", "==", "phone"))),
+        Kind(lambda thing: AnyItem("order.items", "sku", word(thing)), _fill_items),
     ),
 )
 
 
-# Boxes: two ranges, of which neither says much alone. Nothing is asked of them; they show where an index by one
-# demand of each rule ends.
-
-_BOXES_A_ROW: Final = 144
+# Boxes: two ranges, of which neither says much alone. Nothing is asked of them.
 
 
 def _box(path: str) -> Kind:
-    def condition(thing: int) -> str:
+    def condition(thing: int) -> Condition:
         row, column = divmod(thing, _BOXES_A_ROW)
-        across = f"{path}.x >= {column}.0 && {path}.x < {column + 1}.0"
-        return f"{across} && {path}.y >= {row}.0 && {path}.y < {row + 1}.0"
+        return Both(
+            (
+                Test(f"{path}.x", ">=", float(column)),
+                Test(f"{path}.x", "<", float(column + 1)),
+                Test(f"{path}.y", ">=", float(row)),
+                Test(f"{path}.y", "<", float(row + 1)),
+            )
+        )
 
     def fill(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
         row, column = divmod(thing, _BOXES_A_ROW)
