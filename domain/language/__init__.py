@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.language.addition import add_values
-from domain.language.assembly import Condition, Evaluate
+from domain.language.assembly import Assembled, Condition, Evaluate
 from domain.language.demands import (
     EACH,
     EACH_MAX,
@@ -33,6 +33,7 @@ from domain.language.outcome import (
     Write,
 )
 from domain.language.problems import InvalidRuleError, Problem, render_problem
+from domain.language.record import StoredPlan
 from domain.language.rule import (
     CompiledRule,
     RuleImage,
@@ -42,7 +43,7 @@ from domain.language.rule import (
     load_image,
     restore_rule,
 )
-from domain.language.stored import STORED_VERSION, StoredPlan, StoredPlanError
+from domain.language.stored import STORED_VERSION, StoredPlanError
 from domain.language.templates import (
     PARAMETER_TYPES,
     ParameterError,
@@ -65,6 +66,7 @@ __all__ = [
     "AllOf",
     "AnyOf",
     "Asked",
+    "Assembled",
     "CompiledExpression",
     "CompiledRule",
     "Condition",

@@ -1,25 +1,64 @@
-"""A rule, compiled: what it is for, what it reads and writes, and the function that decides it for a fact."""
+"""A rule, compiled: what it is for, what it reads and writes, and the functions that decide it for a fact.
+
+Most of a large ruleset's rules meet no fact for a long time. So a rule's functions are made when a fact first leads to
+it, of its plan, which is kept as bytes; what a ruleset and its index ask of a rule is there from the start.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import marshal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import CodeType
-from typing import Any
+from typing import Any, Final
 
-from domain.language.assembly import Applied, Condition, Evaluate, Written, assemble, write
-from domain.language.demanding import demand_of, demands_of
-from domain.language.demands import Asked, Demand
+from domain.language.assembly import Applied, Assembled, Condition, Evaluate, Written, assemble, write
+from domain.language.demanding import demand_of
+from domain.language.demands import AllOf, Asked, Demand, View
 from domain.language.outcome import MergeKind, Outcome, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
 from domain.language.problems import InvalidRuleError, Problem
+from domain.language.ranges import Values
+from domain.language.record import (
+    RuleRecord,
+    StoredPlan,
+    load_demand,
+    pack_plan,
+    pack_record,
+    store_demand,
+    unpack_plan,
+    unpack_record,
+)
 from domain.language.schemas import type_of_schema
 from domain.language.settlement import Origin
-from domain.language.stored import StoredPlan, StoredPlanError, load_plan, store_plan
+from domain.language.stored import STORED_VERSION, StoredPlanError
 from domain.language.text import TooCostlyError, code_of
+
+# Bytes of a packed plan above which a rule's functions are made at once: what a first fact waits for stays short.
+LATER_BYTES_MAX: Final = 8_192
+
+
+class _Functions:
+    """Makes a rule's functions when they are first asked for, and keeps them.
+
+    Threads that ask at the same time may each make them; all are alike.
+    """
+
+    __slots__ = ("_made", "_origin")
+
+    def __init__(self, origin: Origin, made: Assembled | None) -> None:
+        self._origin = origin
+        self._made = made
+
+    def __call__(self) -> Assembled:
+        made = self._made
+        if made is None:
+            plan = self._origin.plan()
+            made = self._made = assemble(self._origin, plan, write(plan))
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +66,12 @@ class CompiledRule:
     """A rule ready to decide facts.
 
     ``demand`` is what a fact must meet for ``evaluate`` to give anything but None, or to fail: an index may leave the
-    rule out for any fact that does not meet it; None: the rule may give something for any fact. ``demands`` are those
-    of its parts that all have to be met and ask for values.
+    rule out for any fact that does not meet it; None: the rule may give something for any fact.
 
     ``fact_types`` are the patterns of ``on`` (none: every fact). ``decision_reads`` holds the paths read from the
-    decision; the empty path stands for the whole or for a computed key. ``evaluate`` takes the fact, its context and
-    the merged decision so far, returns None when the rule does not apply, and raises nothing but RuleFault.
-    ``condition`` takes the same and returns True, False, or None for missing; its faults have no position. Of a table
-    it tells whether a row matches. ``applied`` takes the same where ``condition`` gave True and gives what ``evaluate``
-    would; None for a rule of which only ``evaluate`` tells it all. ``constant`` is that outcome where it is the same
-    for every fact. ``stored`` is the rule's plan as plain data, from which ``restore_rule`` makes the rule again
-    without parsing or checking its text; None for a rule that was not compiled from text.
+    decision; the empty path stands for the whole or for a computed key. ``functions`` gives the functions that decide;
+    the first call makes them, which takes a fraction of a millisecond, so that nothing should call it, or read what it
+    gives by its own name, for a rule that no fact has led to. Its failing would be a defect of the language.
     """
 
     source: str
@@ -47,25 +81,76 @@ class CompiledRule:
     may_stop: bool
     emits: tuple[str, ...]
     warnings: tuple[Problem, ...]
-    evaluate: Evaluate
-    condition: Condition
-    demands: tuple[Demand, ...] = ()
+    functions: Callable[[], Assembled]
     demand: Asked | None = None
     origin: Origin | None = None
-    applied: Applied | None = None
-    constant: Outcome | None = None
+
+    @property
+    def evaluate(self) -> Evaluate:
+        """Takes the fact, its context and the merged decision so far; raises nothing but RuleFault.
+
+        It returns None when the rule does not apply.
+        """
+        return self.functions().evaluate
+
+    @property
+    def condition(self) -> Condition:
+        """Takes the same and returns True, False, or None for missing; its faults have no position.
+
+        Of a table it tells whether a row matches.
+        """
+        return self.functions().condition
+
+    @property
+    def applied(self) -> Applied | None:
+        """Takes the same where ``condition`` gave True and gives what ``evaluate`` would.
+
+        None for a rule of which only ``evaluate`` tells it all.
+        """
+        return self.functions().applied
+
+    @property
+    def constant(self) -> Outcome | None:
+        """What ``applied`` gives, where that is the same for every fact."""
+        return self.functions().constant
+
+    @property
+    def demands(self) -> tuple[Demand, ...]:
+        """Those parts of ``demand`` that all have to be met and ask for values."""
+        items = self.demand.items if isinstance(self.demand, AllOf) else (self.demand,)
+        return tuple(
+            one for one in items if isinstance(one, Demand) and isinstance(one.test, Values) and one.view is View.AS_IS
+        )
 
     @property
     def stored(self) -> StoredPlan | None:
-        """The rule's plan as plain data."""
-        return None if self.origin is None else self.origin.stored
+        """The rule as bytes, of which ``restore_rule`` makes it again without parsing or checking its text.
+
+        None for a rule that was not compiled from text.
+        """
+        if self.origin is None:
+            return None
+        writes = tuple([(write.kind, write.path) for write in self.writes])
+        return pack_record(
+            RuleRecord(
+                STORED_VERSION,
+                self.fact_types,
+                writes,
+                self.decision_reads,
+                self.may_stop,
+                self.emits,
+                store_demand(self.demand),
+                self.origin.packed,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class RuleImage:
-    """A rule that another process compiled: its plan as plain data, its warnings, and the code of its functions.
+    """A rule that another process compiled: what is stored of it, its warnings, and the code of its functions.
 
-    The code goes only between processes of one worker, of one release and one Python; it is nothing to be stored.
+    The code goes only between processes of one worker, of one release and one Python; it is nothing to be stored. It
+    is empty for a rule whose functions are made later.
     """
 
     plan: StoredPlan
@@ -82,20 +167,25 @@ def compile_rule(source: str, schemas: Mapping[str, Any] | None = None) -> Compi
     plan, written, problems = _written(source, schemas)
     if plan is None or written is None:
         raise InvalidRuleError(problems)
-    return _compiled(Origin(source, store_plan(plan)), plan, written, tuple(problems))
+    return _compiled(source, plan, written, tuple(problems))
 
 
 def restore_rule(source: str, stored: StoredPlan) -> CompiledRule:
-    """Compile a rule from its text and the plan that was stored of it, without parsing or checking the text again.
+    """Make a rule of its text and what was stored of it, without parsing or checking the text again.
 
     The two must belong together, which the caller vouches for. Its warnings are not stored. Raises StoredPlanError for
-    data that is no plan, or one of another version.
+    bytes that are not what is stored of a rule, or that are so of another version.
     """
-    plan = load_plan(stored)
-    try:
-        return _compiled(Origin(source, stored), plan, write(plan), ())
-    except (TooCostlyError, AttributeError, KeyError, TypeError, ValueError, SyntaxError, AssertionError) as error:
-        raise StoredPlanError(f"not a rule's plan: {type(error).__name__}") from error
+    record = unpack_record(stored)
+    made: Assembled | None = None
+    origin = Origin(source, record.plan)
+    if len(record.plan) > LATER_BYTES_MAX:
+        try:
+            plan = unpack_plan(record.plan)
+            made = assemble(origin, plan, write(plan))
+        except (TooCostlyError, AttributeError, KeyError, TypeError, ValueError, SyntaxError, AssertionError) as error:
+            raise StoredPlanError(f"not a rule's plan: {type(error).__name__}") from error
+    return _restored(origin, record, (), made)
 
 
 def image_of(source: str, schemas: Mapping[str, Any] | None = None) -> RuleImage:
@@ -103,27 +193,35 @@ def image_of(source: str, schemas: Mapping[str, Any] | None = None) -> RuleImage
     plan, written, problems = _written(source, schemas)
     if plan is None or written is None:
         raise InvalidRuleError(problems)
+    stored = _compiled(source, plan, written, ()).stored
+    assert stored is not None
     text = written.text
-    return RuleImage(store_plan(plan), tuple(problems), _digest(text), marshal.dumps(code_of(text)))
+    code = code_of(text)
+    shipped = marshal.dumps(code) if len(stored) > LATER_BYTES_MAX else b""
+    return RuleImage(stored, tuple(problems), _digest(text), shipped)
 
 
 def load_image(source: str, image: RuleImage) -> CompiledRule:
     """Make the compiled rule of an image of it; what is left to do is a small part of compiling it here."""
-    plan = load_plan(image.plan)
-    written = write(plan)
-    code: CodeType | None = None
-    if _digest(written.text) == image.text_digest:
-        code = marshal.loads(image.code)  # noqa: S302 - made by this release's own code, in this worker's own process
-    return _compiled(Origin(source, image.plan), plan, written, image.warnings, code)
+    record = unpack_record(image.plan)
+    origin = Origin(source, record.plan)
+    made: Assembled | None = None
+    if image.code:
+        plan = unpack_plan(record.plan)
+        written = write(plan)
+        code: CodeType | None = None
+        if _digest(written.text) == image.text_digest:
+            code = marshal.loads(image.code)  # noqa: S302 - made by this release's own code, in this worker's own process
+        made = assemble(origin, plan, written, code)
+    return _restored(origin, record, image.warnings, made)
 
 
-def _compiled(
-    origin: Origin, plan: PlannedRule, written: Written, warnings: tuple[Problem, ...], code: CodeType | None = None
-) -> CompiledRule:
-    assembled = assemble(origin, plan, written, code)
+def _compiled(source: str, plan: PlannedRule, written: Written, warnings: tuple[Problem, ...]) -> CompiledRule:
+    origin = Origin(source, pack_plan(plan))
+    made = assemble(origin, plan, written) if len(origin.packed) > LATER_BYTES_MAX else None
     actions = [action for branch in plan.branches for action in branch.actions]
     return CompiledRule(
-        source=origin.source,
+        source=source,
         fact_types=plan.fact_types,
         writes=tuple(
             dict.fromkeys(
@@ -134,14 +232,30 @@ def _compiled(
         may_stop=any(branch.stop for branch in plan.branches),
         emits=tuple(dict.fromkeys(action.name for action in actions if isinstance(action, PlannedEffect))),
         warnings=warnings,
-        evaluate=assembled.evaluate,
-        condition=assembled.condition,
-        applied=assembled.applied,
-        constant=assembled.constant,
-        demands=demands_of(plan),
+        functions=_Functions(origin, made),
         demand=demand_of(plan),
         origin=origin,
     )
+
+
+def _restored(
+    origin: Origin, record: RuleRecord, warnings: tuple[Problem, ...], made: Assembled | None
+) -> CompiledRule:
+    return CompiledRule(
+        source=origin.source,
+        fact_types=record.fact_types,
+        writes=tuple([_shared_write(kind, path) for kind, path in record.writes]),
+        decision_reads=record.decision_reads,
+        may_stop=record.may_stop,
+        emits=record.emits,
+        warnings=warnings,
+        functions=_Functions(origin, made),
+        demand=load_demand(record.demand),
+        origin=origin,
+    )
+
+
+_shared_write: Final = lru_cache(maxsize=4_096)(Write)
 
 
 def _digest(text: str) -> bytes:

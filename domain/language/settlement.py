@@ -8,7 +8,6 @@ kept of them, so that rules hold no tree while they run well.
 
 from __future__ import annotations
 
-import marshal
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,32 +16,39 @@ from domain.language.faults import MISSING_ERRORS, Exhausted, Fault
 from domain.language.interpretation import Interpreter, Missing, PartFault
 from domain.language.outcome import Contribution, Effect, MergeKind, RuleFault
 from domain.language.plan import Part, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule, PlannedTable
-from domain.language.stored import StoredPlan, load_plan
+from domain.language.planning import plan_rule
+from domain.language.record import pack_plan, unpack_plan
+from domain.language.stored import StoredPlanError
 from domain.language.tokens import Positions
 
 _TEXT_MAX: Final = 120
 
 
 class Origin:
-    """What a compiled rule was made from: its text, and its plan as data, packed small."""
+    """What a compiled rule was made from: its text, and its plan packed small."""
 
-    __slots__ = ("_packed", "source")
+    __slots__ = ("packed", "source")
 
-    def __init__(self, source: str, stored: StoredPlan) -> None:
+    def __init__(self, source: str, packed: bytes) -> None:
         self.source = source
-        self._packed = marshal.dumps(stored)
+        self.packed = packed
 
-    @property
-    def stored(self) -> StoredPlan:
-        """The plan as data, made anew."""
-        data: StoredPlan = marshal.loads(self._packed)  # noqa: S302 - packed by this object
-        return data
+    def plan(self) -> PlannedRule:
+        """Return the plan, made anew: of what is packed, or of the text where that should not be a plan."""
+        try:
+            return unpack_plan(self.packed)
+        except StoredPlanError:
+            plan, _ = plan_rule(self.source)
+            if plan is None:
+                raise
+            self.packed = pack_plan(plan)
+            return plan
 
 
 @lru_cache(maxsize=256)
 def planned(origin: Origin) -> PlannedRule:
     """Return a rule's plan."""
-    return load_plan(origin.stored)
+    return origin.plan()
 
 
 def settle_condition(origin: Origin, error: Exception, payload: Any, fact: Any, decision: Any) -> bool | None:

@@ -4,7 +4,8 @@ The data is lists, texts, numbers, bytes, bools and None alone, so that it goes 
 one flat list, each after the parts inside it, so that neither way needs recursion, however long a chain of operators
 is. Types stand in a list of their own, each once. Functions are stored by name and prepared again.
 
-The data is for readers of the same release: ``STORED_VERSION`` rises whenever the language changes what a text means.
+The data is for readers of the same release: ``STORED_VERSION`` rises whenever the language changes what a text means,
+or what is kept of it (``record``).
 """
 
 from __future__ import annotations
@@ -57,16 +58,16 @@ from domain.language.values import (
     Uint,
 )
 
-STORED_VERSION: Final = 1
+STORED_VERSION: Final = 2
 _Head = tuple[Span, Span, Type, bool]
-StoredPlan = list[Any]
+PlanData = list[Any]
 
 
 class StoredPlanError(ValueError):
     """Data that is no plan of this version."""
 
 
-def store_plan(plan: PlannedRule) -> StoredPlan:
+def store_plan(plan: PlannedRule) -> PlanData:
     """Return a plan as plain data."""
     writer = _Writer()
     lets = [[name, writer.part(part)] for name, part in plan.lets]

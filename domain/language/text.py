@@ -1,7 +1,7 @@
 """The text of Python functions under construction: lines, blocks, names, constants, and what is compiled of them.
 
 Every name in the text is made here and every constant is passed in or written by ``repr``, so nothing of a rule's own
-text can become code. What is passed in stands in no text: rules that ask for other values in the same way have one text.
+text can become code. What is passed in is not in the text: rules that ask for other values in the same way have one.
 """
 
 from __future__ import annotations

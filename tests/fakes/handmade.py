@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from domain.decisions.fact import Fact
 from domain.decisions.ruleset import BoundRule
-from domain.language import CompiledRule, FactContext, MergeKind, Outcome, Path, Write
+from domain.language import Assembled, CompiledRule, FactContext, MergeKind, Outcome, Path, Write
 from domain.rules.content import Priority
 
 Evaluate = Callable[[dict[str, Any], FactContext, Mapping[str, Any]], Outcome | None]
@@ -52,8 +52,7 @@ def compiled(
         may_stop=may_stop,
         emits=(),
         warnings=(),
-        evaluate=evaluate if callable(evaluate) else always,
-        condition=lambda *_: None,
+        functions=lambda: Assembled(evaluate if callable(evaluate) else always, lambda *_: None),
     )
 
 

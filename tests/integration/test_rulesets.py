@@ -228,7 +228,6 @@ async def test_beside_deciding_a_rule_is_compiled_by_another_process(
     async with rulesets(settings, redis_url) as found:
         await bus.activate_new("fourth", "then set d = 4")
         monkeypatch.setattr("domain.language.rule.plan_rule", None)
-        monkeypatch.setattr("domain.language.text.code_of", None)
         assert decided(await found.refresh()) == {"a": 1, "b": 2, "c": 3, "d": 4}
 
 

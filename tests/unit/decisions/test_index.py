@@ -168,7 +168,7 @@ def fact_pool() -> list[dict[str, Any]]:
 
 
 def tried_in_turn(rules: list[BoundRule]) -> list[BoundRule]:
-    return [replace(rule, compiled=replace(rule.compiled, demands=())) for rule in rules]
+    return [replace(rule, compiled=replace(rule.compiled, demand=None)) for rule in rules]
 
 
 @contextmanager

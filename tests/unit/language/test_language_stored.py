@@ -1,5 +1,6 @@
 """A rule's plan as plain data: what a restart and another process make the rule of again."""
 
+import contextlib
 import dataclasses
 import marshal
 import os
@@ -9,14 +10,23 @@ from pathlib import Path
 import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
 
 from domain.language import (
     STORED_VERSION,
+    AllOf,
+    AnyOf,
+    Demand,
     FactContext,
     InvalidRuleError,
+    PartKind,
     RuleFault,
     StoredPlanError,
+    TextParts,
+    View,
     compile_rule,
+    explain_compiled,
+    explain_rule,
     image_of,
     load_image,
     restore_rule,
@@ -26,6 +36,9 @@ from domain.language import rule as rule_module
 from domain.language.library.catalogue import FUNCTIONS
 from domain.language.plan import Const, Invoke, children
 from domain.language.planning import plan_rule
+from domain.language.ranges import Values
+from domain.language.record import load_demand, store_demand
+from domain.language.rule import LATER_BYTES_MAX
 from domain.language.stored import load_plan, store_plan
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -108,9 +121,9 @@ def test_a_plan_survives_the_way_through_data(source):
 def test_a_restored_rule_is_the_rule(source):
     """All that a worker asks of a rule is there again, and it decides the same."""
     rule = compile_rule(source)
-    restored = restore_rule(source, through_msgpack(rule.stored))
+    restored = restore_rule(source, rule.stored)
     for field in dataclasses.fields(rule):
-        if field.name not in {"evaluate", "condition", "applied", "origin", "warnings"}:
+        if field.name not in {"functions", "origin", "warnings"}:
             assert getattr(restored, field.name) == getattr(rule, field.name), field.name
     assert (restored.applied is None) == (rule.applied is None)
     assert restored.stored == rule.stored
@@ -129,27 +142,35 @@ def test_any_restored_rule_decides_as_the_compiled_one(condition, let, fact):
     except InvalidRuleError:
         assume(False)
     wanted = came_of(rule, fact, {})
-    assert repr(came_of(restore_rule(source, through_msgpack(rule.stored)), fact, {})) == repr(wanted)
+    assert repr(came_of(restore_rule(source, rule.stored), fact, {})) == repr(wanted)
     assert repr(came_of(load_image(source, image_of(source)), fact, {})) == repr(wanted)
 
 
 @pytest.mark.parametrize("source", RULES)
 def test_an_image_needs_no_compilation(source, monkeypatch):
-    """What another process compiled is used as it is: neither parsed nor compiled here."""
+    """What another process compiled is used as it is: not parsed here, nor compiled if it is large."""
     image = image_of(source)
     monkeypatch.setattr(rule_module, "plan_rule", None)
-    monkeypatch.setattr("domain.language.text.code_of", None)
+    if image.code:
+        monkeypatch.setattr("domain.language.text.code_of", None)
     rule = load_image(source, image)
+    wanted = came_of(rule, A_FACT, {})
     monkeypatch.undo()
-    assert came_of(rule, A_FACT, {}) == came_of(compile_rule(source), A_FACT, {})
+    assert wanted == came_of(compile_rule(source), A_FACT, {})
     assert rule.warnings == compile_rule(source).warnings
+
+
+def test_a_large_rules_image_has_its_code():
+    """Compiling a large text takes long; a small one is compiled when a fact meets it, if no other rule has its code."""
+    assert image_of(LARGE).code
+    assert not image_of("a == 1").code
 
 
 def test_an_image_whose_code_is_of_another_text_is_compiled_here():
     """Code is taken only with the very text that it was compiled from."""
-    image = image_of("a == 1")
+    image = image_of(LARGE)
     other = dataclasses.replace(image, text_digest=b"", code=marshal.dumps(compile("1 / 0", "", "exec")))
-    assert came_of(load_image("a == 1", other), {"a": 1}, {}) == came_of(compile_rule("a == 1"), {"a": 1}, {})
+    assert came_of(load_image(LARGE, other), {"x1": 1}, {}) == came_of(compile_rule(LARGE), {"x1": 1}, {})
 
 
 def test_an_image_of_no_rule_is_its_problems():
@@ -167,7 +188,7 @@ def test_every_function_has_a_name_to_be_stored_by():
         assert function.name == name
 
 
-GOOD = compile_rule("a.b == 'x' && xs.exists(v, v > 1) && s.matches('^a')").stored
+GOOD = store_plan(plan_rule("a.b == 'x' && xs.exists(v, v > 1) && s.matches('^a')")[0])
 
 
 @pytest.mark.parametrize(
@@ -182,17 +203,104 @@ GOOD = compile_rule("a.b == 'x' && xs.exists(v, v > 1) && s.matches('^a')").stor
         [STORED_VERSION + 1, *GOOD[1:]],
         [*GOOD, None],
         [STORED_VERSION, *([None] * (len(GOOD) - 1))],
-        *([*GOOD[:place], wrong, *GOOD[place + 1 :]] for place in range(1, len(GOOD)) for wrong in (7, "x", [[99]])),
+        *([*GOOD[:at], wrong, *GOOD[at + 1 :]] for at in range(1, len(GOOD)) for wrong in (7, "x", [[99]])),
     ],
     ids=repr,
 )
 def test_what_is_no_plan_is_refused(data):
     """Damaged data is a StoredPlanError, or harmlessly a plan, and never another exception."""
+    with contextlib.suppress(StoredPlanError):
+        load_plan(data)
+
+
+LARGE = " || ".join(f"x{n} == {n}" for n in range(900))
+RECORDS = {source: msgspec.msgpack.decode(compile_rule(source).stored) for source in ("a.b == 'x' && c > 1", LARGE)}
+
+
+@pytest.mark.parametrize("source", RECORDS, ids=["small", "large"])
+@pytest.mark.parametrize("wrong", [None, 7, "x", b"", [[99]], [2, ["a"], 0, [[1]], []], [0, [[7]]]], ids=repr)
+@pytest.mark.parametrize("place", range(8))
+def test_what_is_stored_of_no_rule_is_refused_or_makes_the_rule_all_the_same(source, place, wrong):
+    """Damaged bytes are a StoredPlanError at once, or cost nothing that decides: the text makes the functions."""
+    record = [*RECORDS[source][:place], wrong, *RECORDS[source][place + 1 :]]
     try:
-        restore_rule("a == 1", data)
+        rule = restore_rule(source, msgspec.msgpack.encode(record))
     except StoredPlanError:
         return
-    load_plan(data)
+    assert came_of(rule, A_FACT, {}) == came_of(compile_rule(source), A_FACT, {})
+    assert explain_compiled(rule, A_FACT, FACT).to_json() == explain_rule(source, A_FACT, FACT).to_json()
+
+
+@pytest.mark.parametrize("data", [None, b"", b"text", msgspec.msgpack.encode([STORED_VERSION])], ids=repr)
+def test_bytes_that_are_no_record_are_refused(data):
+    """Whatever is found in a rule's place, it is a StoredPlanError."""
+    with pytest.raises(StoredPlanError):
+        restore_rule("a == 1", data)
+
+
+def test_another_versions_record_is_refused():
+    """A release that stores other things than this one raises the version."""
+    record = [STORED_VERSION + 1, *RECORDS[LARGE][1:]]
+    with pytest.raises(StoredPlanError):
+        restore_rule(LARGE, msgspec.msgpack.encode(record))
+
+
+def test_a_rules_functions_are_made_when_they_are_first_asked_for(monkeypatch):
+    """Restoring does nothing that a rule which meets no fact can do without; what was made once is kept."""
+    stored = compile_rule("a == 1").stored
+    with monkeypatch.context() as without:
+        without.setattr(rule_module, "assemble", None)
+        rule = restore_rule("a == 1", stored)
+    assert rule.functions() is rule.functions()
+    assert rule.evaluate({"a": 1}, FACT, {}) is not None
+
+
+def test_a_large_rules_functions_are_made_at_once():
+    """A fact never waits for long; a plan that is none is found before any fact meets the rule."""
+    record = [*RECORDS[LARGE][:-1], b"\x00" * (LATER_BYTES_MAX + 1)]
+    with pytest.raises(StoredPlanError):
+        restore_rule(LARGE, msgspec.msgpack.encode(record))
+
+
+def test_rules_that_differ_in_their_constants_alone_share_their_code():
+    """Thousands of rules of a few shapes take the memory and the time of a few."""
+    one, other = (compile_rule(f"when a.b == '{n}' && c > {n} then set x = {n}") for n in (1, 2))
+    assert one.condition.__code__ is other.condition.__code__
+    assert one.condition({"a": {"b": "1"}, "c": 2}, FACT, {}) is True
+    assert other.condition({"a": {"b": "1"}, "c": 2}, FACT, {}) is False
+
+
+texts = st.frozensets(st.text(max_size=3), max_size=3)
+bounds = st.floats(allow_nan=False) | st.integers(-(2**62), 2**62)
+values = st.builds(
+    Values,
+    st.lists(st.tuples(bounds, st.booleans(), bounds, st.booleans()), max_size=2).map(tuple),
+    texts,
+    st.booleans(),
+    st.frozensets(st.booleans()),
+    st.booleans(),
+    st.booleans(),
+)
+parts = st.builds(TextParts, st.sampled_from(PartKind), texts)
+paths = st.lists(st.text(max_size=3) | st.none(), min_size=1, max_size=3).map(tuple)
+demands = st.recursive(
+    st.builds(Demand, paths, values | parts, st.booleans(), st.sampled_from(View)),
+    lambda inner: (
+        st.builds(AllOf, st.lists(inner, max_size=3).map(tuple))
+        | st.builds(AnyOf, st.lists(inner, max_size=3).map(tuple))
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(demand=st.none() | demands)
+def test_a_demand_survives_the_way_through_data(demand):
+    """Any tree comes back as it was, and like trees as like data."""
+    stored = msgspec.msgpack.encode(store_demand(demand))
+    loaded = load_demand(msgspec.msgpack.decode(stored))
+    assert loaded == demand
+    assert msgspec.msgpack.encode(store_demand(loaded)) == stored
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

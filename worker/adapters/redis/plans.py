@@ -2,7 +2,7 @@
 
 A content digest vouches for a rule's text, not for what was made of it. So each entry carries a BLAKE2b digest of the
 plan, keyed with a secret of the database and bound to the content digest and to the release: an entry that anybody
-else made, changed, moved or kept from another release is as good as absent. Values are msgpack data.
+else made, changed, moved or kept from another release is as good as absent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
-import msgspec
 import structlog
 from redis.asyncio import Redis
 
@@ -26,8 +25,6 @@ EXPIRY_S: Final = 7 * 24 * 3600
 SEAL_BYTES: Final = 32
 _CHUNK: Final = 500
 
-_ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(list)
 _log = structlog.get_logger(__name__)
 
 
@@ -63,8 +60,7 @@ class RedisPlans:
                 for start in range(0, len(entries), _CHUNK):
                     async with self._client.pipeline(transaction=False) as pipeline:
                         for digest, plan in entries[start : start + _CHUNK]:
-                            body = _ENCODER.encode(plan)
-                            pipeline.set(_key(digest), self._seal(digest, body) + body, ex=EXPIRY_S)
+                            pipeline.set(_key(digest), self._seal(digest, plan) + plan, ex=EXPIRY_S)
                         await pipeline.execute()
         except UnavailableError as error:
             _log.warning("cache_away", call="store_plans", reason=error.message)
@@ -74,8 +70,7 @@ class RedisPlans:
         if not hmac.compare_digest(seal, self._seal(digest, body)):
             _log.info("cache_entry_refused", entry="plan")
             return None
-        plan: StoredPlan = _DECODER.decode(body)
-        return plan
+        return body
 
     def _seal(self, digest: bytes, body: bytes) -> bytes:
         seal = hashlib.blake2b(key=self._secret, digest_size=SEAL_BYTES, person=b"rulestream.plan")
