@@ -17,6 +17,7 @@ import msgspec
 
 from domain.decisions.ruleset import BoundRule, Ruleset
 from worker.bench.scale_rulesets import EveryRule, active_rules, bound_rules, collector_as_in_a_worker
+from worker.bench.scale_start import ReadyReport
 from worker.bench.scale_timing import Course, decided, deliveries, facts_per_second, facts_within, ratio_of_pairs
 from worker.bench.scale_workloads import MATCHES_MAX, MATCHES_MIN, SIZE_MIN, WORKLOADS, Workload
 from worker.bench.stack import BenchError
@@ -24,7 +25,13 @@ from worker.bench.stack import BenchError
 SIZES: Final = (10, 100, 1_000, 10_000, 100_000)
 SMALL: Final = 100  # what the largest is set against
 LARGE: Final = 100_000
+FEW: Final = 10_000
 SMALL_RATIO_MIN: Final = 0.95
+COLD_SECONDS_MAX: Final = 12.0
+WARM_SECONDS_MAX: Final = 2.0
+LARGE_WARM_SECONDS_MAX: Final = 30.0
+KB_PER_RULE_MAX: Final = 6.0
+SWAP_MS_MAX: Final = 50.0
 SECONDS: Final = 2.0
 
 _COMPARED: Final = 20  # facts that are decided again by every rule
@@ -63,9 +70,10 @@ class WorkloadReport(msgspec.Struct, rename="camel", frozen=True, omit_defaults=
 
 
 class ScaleReport(msgspec.Struct, rename="camel", frozen=True):
-    """All workloads, and every floor that was measured."""
+    """All workloads, every floor that was measured, and the names of those that were not."""
 
     workloads: list[WorkloadReport]
+    ready: ReadyReport | None
     floors: list[Floor]
     floors_hold: bool
     unmeasured: list[str]
@@ -87,7 +95,7 @@ def measure(
     sizes: Sequence[int] = SIZES,
     seconds: float = SECONDS,
     update: Callable[[int], None] = lambda _done: None,
-) -> ScaleReport:
+) -> list[WorkloadReport]:
     """Measure workloads one after the other; ``seconds`` is the time for each size.
 
     ``update`` is told how many rules were compiled. Raises BenchError when a workload is not what it says, or the index
@@ -97,7 +105,7 @@ def measure(
     for number, workload in enumerate(workloads):
         reports.append(measure_one(workload, sizes, seconds, partial(_update, update, number * max(sizes))))
         update((number + 1) * max(sizes))
-    return report_of(reports)
+    return reports
 
 
 def measure_one(
@@ -107,7 +115,7 @@ def measure_one(
     if min(sizes) < SIZE_MIN:
         raise BenchError(f"a workload has at least {SIZE_MIN} rules")
     started = time.perf_counter()
-    bound = bound_rules(active_rules(workload, max(sizes)), update)
+    bound = bound_rules(active_rules(workload.name, workload.rules(max(sizes))), update)
     compile_seconds = time.perf_counter() - started
     courses: dict[int, Course] = {}
     first_fact_ms: dict[int, float] = {}
@@ -182,10 +190,15 @@ def _fact_type(course: Course) -> str:
     return course.deliveries[0].subject.partition(".")[2]
 
 
-def report_of(reports: Sequence[WorkloadReport]) -> ScaleReport:
+def report_of(reports: Sequence[WorkloadReport], ready: ReadyReport | None = None) -> ScaleReport:
     """Set what was measured against the floors."""
     floors: list[Floor] = []
     unmeasured: list[str] = []
+    for name, value, most in _ready_floors(ready):
+        if value is None:
+            unmeasured.append(name)
+        else:
+            floors.append(at_most(name, value, most))
     for report in reports:
         workload = WORKLOADS[report.name]
         if workload.ratio_min is None or workload.per_second_min is None:
@@ -205,8 +218,27 @@ def report_of(reports: Sequence[WorkloadReport]) -> ScaleReport:
             floors.append(at_least(f"{report.name}, 10 rules to unindexed", report.unindexed_ratio, SMALL_RATIO_MIN))
     return ScaleReport(
         workloads=list(reports),
+        ready=ready,
         floors=floors,
         floors_hold=all(floor.holds for floor in floors),
         unmeasured=unmeasured,
         python=platform.python_version(),
     )
+
+
+def _ready_floors(ready: ReadyReport | None) -> list[tuple[str, float | None, float]]:
+    """Return what starts, memory and changes came to, None where that was not measured, and the most they may be."""
+    starts = {} if ready is None else {one.rules: one for one in ready.starts}
+    few, many = starts.get(FEW), starts.get(LARGE)
+    of_large = ready if many is not None else None
+    return [
+        (f"{FEW:,} rules ready, cold, seconds", None if few is None else few.cold_seconds, COLD_SECONDS_MAX),
+        (f"{FEW:,} rules ready, cached, seconds", None if few is None else few.warm_seconds, WARM_SECONDS_MAX),
+        (
+            f"{LARGE:,} rules ready, cached, seconds",
+            None if many is None else many.warm_seconds,
+            LARGE_WARM_SECONDS_MAX,
+        ),
+        (f"{LARGE:,} rules, kB a rule", None if of_large is None else of_large.kb_per_rule, KB_PER_RULE_MAX),
+        (f"{LARGE:,} rules, a change, ms", None if of_large is None else of_large.change.swap_ms, SWAP_MS_MAX),
+    ]

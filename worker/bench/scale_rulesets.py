@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +16,6 @@ from domain.decisions.ruleset import ActiveRule, BoundRule, Plan, Ruleset, bind
 from domain.identifiers import RuleId
 from domain.language import CompiledRule, RuleImage, compile_rule, image_of, load_image
 from domain.rules.content import Priority, RuleContent
-from worker.bench.scale_workloads import Workload
 from worker.cli.work import calm_collector
 
 _CHUNK: Final = 500
@@ -31,15 +30,15 @@ class EveryRule(Ruleset):
         return replace(super()._make_plan(fact_type), index=None)
 
 
-def active_rules(workload: Workload, count: int, first: int = 0) -> list[ActiveRule]:
-    """Give so many rules of a workload as they are when they decide, from number ``first`` on."""
+def active_rules(name: str, texts: Iterable[str]) -> list[ActiveRule]:
+    """Give rules of these texts as they are when they decide; their names begin with ``name``."""
     return [
         ActiveRule(
             RuleId(str(uuid.UUID(int=n + 1, version=4))),
             1,
-            RuleContent(f"{workload.name} rule {n:06}", text, _PRIORITIES[n % len(_PRIORITIES)]),
+            RuleContent(f"{name} rule {n:06}", text, _PRIORITIES[n % len(_PRIORITIES)]),
         )
-        for n, text in enumerate(workload.rules(count, first), start=first)
+        for n, text in enumerate(texts)
     ]
 
 

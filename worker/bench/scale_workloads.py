@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -353,3 +354,18 @@ BOXES: Final = Workload(
 )
 
 WORKLOADS: Final = {one.name: one for one in (EQUALITY, MEMBERSHIP, RANGES, PARTS, FOLDED, MIX, BOXES)}
+
+
+FLOORED: Final = tuple(one for one in WORKLOADS.values() if one.ratio_min is not None)
+
+
+def assorted_rules(count: int) -> Iterator[str]:
+    """Give rules of all workloads that something is asked of, in turn."""
+    texts = [one.rules(-(-count // len(FLOORED))) for one in FLOORED]
+    return islice(chain.from_iterable(zip(*texts, strict=True)), count)
+
+
+def assorted_payloads(rules: int, count: int = FACTS) -> list[bytes]:
+    """Give different facts for so many assorted rules as JSON, of each workload in turn."""
+    each = max(SIZE_MIN, rules // len(FLOORED))
+    return [msgspec.json.encode(FLOORED[number % len(FLOORED)].fact(each, number)) for number in range(count)]

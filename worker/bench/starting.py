@@ -86,7 +86,7 @@ async def _start_one(at: At, rules: int) -> float:
     started = time.perf_counter()
     worker = await launch_worker(at.stack.addresses, at.stack.data_dir, RULESTREAM_HTTP_PORT=str(port))
     try:
-        while (ready := await _ready(port)) is None:
+        while (ready := await readyz(port)) is None:
             if not worker.running or time.perf_counter() - started > _TIMEOUT_S:
                 raise BenchError(f"the worker did not become ready:\n{worker.log_tail()}")
             await asyncio.sleep(_POLL_S)
@@ -98,7 +98,7 @@ async def _start_one(at: At, rules: int) -> float:
     return round(spent, 3)
 
 
-async def _ready(port: int) -> dict[str, Any] | None:
+async def readyz(port: int) -> dict[str, Any] | None:
     """Ask ``/readyz``; None unless the answer is 200."""
     try:
         reader, writer = await asyncio.open_connection(HOST, port)

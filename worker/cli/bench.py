@@ -281,22 +281,33 @@ def scale(
     seconds: Annotated[
         float, typer.Option("--seconds", callback=_checked_seconds, help="Time for each size; more is steadier.")
     ] = 2.0,
+    ready: Annotated[
+        bool, typer.Option("--ready/--no-ready", help="Also start workers with so many rules, on servers of their own.")
+    ] = True,
 ) -> None:
     """Measure facts a second from 10 to 100,000 rules of which about five match, from JSON to the decision.
 
-    Compiling so many rules takes a while.
+    Then how soon a worker is ready with 10,000 and 100,000 rules, what memory they hold, and how soon a changed rule is
+    in force. It all takes half an hour.
     """
     from domain.errors import RulestreamError
-    from worker.bench.scale import measure
+    from worker.bench.scale import measure, report_of
+    from worker.bench.scale_start import measure_ready, starts_count, starts_of
     from worker.bench.scale_workloads import WORKLOADS
 
     wanted = [WORKLOADS[name] for name in workload or WORKLOADS]
     counts = [int(size) for size in sizes.split(",")]
     try:
         with progress("rules", len(wanted) * max(counts)) as update:
-            report = measure(wanted, counts, seconds, update)
+            found = measure(wanted, counts, seconds, update)
     except RulestreamError as error:
         exit_with(error, as_json=json)
+    started = None
+    if ready:
+        starts = starts_of(counts)
+        with progress("starts", starts_count(starts)) as update:
+            started = _run(measure_ready(starts, update), as_json=json)
+    report = report_of(found, started)
     if not json:
         from worker.cli.bench_tables import scale_tables
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from worker.bench.listing import ListingReport
     from worker.bench.pipeline import PipelineReport
     from worker.bench.scale import ScaleReport
+    from worker.bench.scale_start import ReadyReport
     from worker.bench.starting import StartReport
 
 
@@ -186,7 +187,31 @@ def scale_tables(report: ScaleReport) -> list[Table | Text]:
             _mark(holds=floor.holds),
         )
     missing = [Text(f"not measured: {name}") for name in report.unmeasured]
-    return [table, behind, floors, *missing]
+    return [table, behind, *_ready_tables(report.ready), floors, *missing]
+
+
+def _ready_tables(ready: ReadyReport | None) -> list[Table | Text]:
+    if ready is None:
+        return []
+    table = Table(title="seconds from a worker's start until it is ready, and what the cache then holds")
+    for name in ("rules", "cold", "from the cache", "each", "MB"):
+        table.add_column(name, justify="right")
+    for one in ready.starts:
+        each = " ".join(f"{seconds:.2f}" for seconds in one.warm)
+        table.add_row(
+            f"{one.rules:,}", f"{one.cold_seconds:.2f}", f"{one.warm_seconds:.2f}", each, f"{one.cache_mb:.0f}"
+        )
+    held = f"{ready.kb_per_rule:.2f} thousand bytes a rule, {ready.loaded_kb_per_rule:.2f} before the first fact"
+    change = ready.change
+    return [
+        table,
+        Text(f"with {change.rules:,} rules a worker holds {held}; its first fact took {ready.first_fact_ms:,.1f} ms"),
+        Text(
+            f"a changed rule is in force {change.swap_ms:,.1f} ms after the answer (median, at most "
+            f"{change.swap_ms_max:,.1f}), which took {change.command_ms:,.1f} ms; facts waited for up to "
+            f"{change.wait_ms:,.1f} ms (median, at most {change.wait_ms_max:,.1f}), usually {change.usual_wait_ms:,.1f}"
+        ),
+    ]
 
 
 def _or_dash(value: float | None, form: str) -> str:
