@@ -154,7 +154,7 @@ class Ruleset:
             return self._indexes[places]
         if len(self._plans) >= PLANS_MAX:
             return None
-        index = self._indexes[places] = make_index([rule.compiled.demands for rule in rules])
+        index = self._indexes[places] = make_index({place: rule.compiled.demand for place, rule in enumerate(rules)})
         return index
 
 

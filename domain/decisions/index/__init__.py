@@ -11,40 +11,65 @@ An index never changes once made, so that any number of readers share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from domain.decisions.index.filing import filed_under_one, filed_under_two
+from domain.decisions.index.filing import (
+    PLACES_MAX,
+    filed_under_one,
+    filed_under_two,
+    spreads_of,
+)
+from domain.decisions.index.labels import Label, Labels
 from domain.decisions.index.pairs import Pair, paired
-from domain.decisions.index.table import Labels, Table
-from domain.decisions.index.writing import candidates_function
-from domain.language import Demand
+from domain.decisions.index.table import Table
+from domain.decisions.index.walking import walk_function
+from domain.decisions.index.writing import Candidates, candidates_function
+from domain.language.demands import Asked
 
 RULES_MIN: Final = 8  # rules that can be filed, below which trying them all is as fast
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """``candidates`` gives the positions, in order, of the rules to try on a fact; ``tried`` are those of all facts."""
+    """``candidates`` gives the labels, in order, of the rules to try on a fact; ``tried`` are those of all facts."""
 
-    candidates: Callable[[Mapping[str, Any]], list[int]]
+    candidates: Candidates
     tried: Labels
 
 
-def make_index(demands: Sequence[tuple[Demand, ...]]) -> Index | None:
-    """Make the index of rules, given what each demands in the plan's order; None where it would save nothing."""
-    rules = dict(enumerate(demands))
+def make_index(rules: Mapping[Label, Asked | None]) -> Index | None:
+    """Make the index of rules, given what each demands by its label; None where it would save nothing.
+
+    Labels are numbers in the order of evaluation.
+    """
+    spreads = spreads_of(rules.values())
+    left = dict(rules)
     pairs: list[Pair] = []
-    for paths, filed in filed_under_two(rules).items():
+    for paths, filed in filed_under_two(rules, spreads).items():
         pair = paired(paths, filed)
-        pairs.append(pair)
-        for position in pair.labels:
-            del rules[position]
-    tables = {path: Table.of(filed) for path, filed in filed_under_one(rules).items()}
-    found = {position for table in tables.values() for position in table.labels}
-    found.update(position for pair in pairs for position in pair.labels)
+        if pair is not None:
+            pairs.append(pair)
+            for label in pair.labels:
+                del left[label]
+    placed = filed_under_one(left, spreads)
+    often = _more_than_once(label for some in placed.values() for label, _ in some)
+    tables = {place: Table.of(place, some, often) for place, some in placed.items()}
+    found = {label for table in tables.values() for label in table.labels}
+    found.update(label for pair in pairs for label in pair.labels)
     if len(found) < RULES_MIN:
         return None
-    tried = tuple(position for position in range(len(demands)) if position not in found)
-    return Index(candidates_function(tables, pairs, tried), tried)
+    tried = tuple(sorted(label for label in rules if label not in found))
+    if len(tables) <= PLACES_MAX:
+        return Index(candidates_function(tables, pairs, tried, None), tried)
+    walk = walk_function(tables)
+    return Index(candidates_function({}, pairs, tried, walk), tried)
+
+
+def _more_than_once(labels: Iterable[Label]) -> set[Label]:
+    once: set[Label] = set()
+    again: set[Label] = set()
+    for label in labels:
+        (again if label in once else once).add(label)
+    return again

@@ -1,55 +1,94 @@
-"""Which of its demands a rule is filed under: those that the fewest facts meet, as far as the ruleset itself tells."""
+"""Which of its demands a rule is filed under: those that the fewest facts meet, as far as the ruleset itself tells.
+
+A rule that demands all of some things is found by any one of them; one that demands any of some things has to be filed
+under each. So what a rule is filed under is one demand, or several of which a fact must meet one (a cover).
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations
-from typing import Final
+from itertools import combinations
+from typing import Final, TypeGuard
 
-from domain.language import Demand
-from domain.language.demands import Step
+from domain.decisions.index.labels import Label
+from domain.decisions.index.table import Path, Place
+from domain.language.demands import EACH, AllOf, Asked, Demand, PartKind, TextParts, View
 from domain.language.ranges import Values, within_kinds
 
-PATH_RULES_MIN: Final = 3  # rules filed under one path, below which trying them is as fast as looking at it
-PATHS_MAX: Final = 100  # paths that a fact is looked up at, those with the most rules
+PLACE_RULES_MIN: Final = 3  # rules filed under one place, below which trying them is as fast as looking at it
+PLACES_MAX: Final = 64  # places that every fact is looked up at; of more, only those that a fact has are
 STEPS_MAX: Final = 16  # of a path; generated code is indented as deep
 SAVED_MIN: Final = 1.0  # rules that a pair of paths must leave out of a fact's, on average, to be worth its lookup
 PAIRS_MAX: Final = 16
+_COVER_MAX: Final = 10_000  # demands that one rule is filed under
 _PAIRED_DEMANDS_MAX: Final = 4  # demands of a rule, the most selective, that pairs are made of
-_SHARE_MAX: Final = 0.9  # of a path's values; a rule that takes more is tried on every fact
+_SHARE_MAX: Final = 0.9  # of the facts; a rule that more of them meet is tried on every fact
 _MARGIN: Final = 0.25  # by which numbers are taken to lie outside the bounds that rules name, of their span
+_PRESENT: Final = 0.5  # share of the facts that have a path of which nothing but that is asked
+_PART: Final = 0.5  # share of the strings that a contained text of one letter is taken to be in
+_LETTER: Final = 0.6  # part of those that are left with each letter more
 
-Path = tuple[Step, ...]
-Filed = list[tuple[int, Demand]]
-FiledTwice = list[tuple[int, Demand, Demand]]
-Demands = Mapping[int, tuple[Demand, ...]]
+Filed = list[tuple[Label, Demand]]
+FiledTwice = list[tuple[Label, Demand, Demand]]
+Rules = Mapping[Label, Asked | None]
+PathPair = tuple[Path, Path]
 
 
-def filed_under_one(rules: Demands) -> dict[Path, Filed]:
-    """Return rules by the path that each is filed under; those that are not are to be tried."""
-    shares = _shares(rules)
-    paths = Counter(best[0][1].path for best in shares.values() if best)
-    kept = {path for path, count in paths.most_common(PATHS_MAX) if count >= PATH_RULES_MIN}
-    filed: dict[Path, Filed] = defaultdict(list)
-    for label, best in shares.items():
-        chosen = next((demand for _, demand in best if demand.path in kept), None)
-        if chosen is not None:
-            filed[chosen.path].append((label, chosen))
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Demands of which a fact has to meet one, and the share of the facts that are taken to do so."""
+
+    share: float
+    demands: tuple[Demand, ...]
+
+
+def place_of(demand: Demand) -> Place:
+    """Return the place that a demand is filed under."""
+    return demand.path, demand.view
+
+
+def filed_under_one(rules: Rules, spreads: Mapping[Place, Spread]) -> dict[Place, Filed]:
+    """Return rules by the places that each is filed under; those that are filed nowhere are to be tried."""
+    covers = {label: cover for label, asked in rules.items() if (cover := cover_of(asked, spreads)) is not None}
+    counts = _counts(covers.values())
+    if len(counts) <= PLACES_MAX:
+        kept = {place: spreads[place] for place, count in counts.items() if count >= PLACE_RULES_MIN}
+        found = _covers_within(rules, covers, kept)
+    else:
+        found = {label: cover for label, cover in covers.items() if not any(demand.absent for demand in cover.demands)}
+    filed: dict[Place, Filed] = defaultdict(list)
+    for label, cover in found.items():
+        for demand in cover.demands:
+            filed[place_of(demand)].append((label, demand))
     return filed
 
 
-def filed_under_two(rules: Demands) -> dict[tuple[Path, Path], FiledTwice]:
+def filed_under_two(rules: Rules, spreads: Mapping[Place, Spread]) -> dict[PathPair, FiledTwice]:
     """Return the rules that are better filed under a pair of paths, by that pair: the pairs that save most, in turn."""
-    saved: dict[tuple[Path, Path], list[tuple[float, int, Demand, Demand]]] = defaultdict(list)
-    for label, best in _shares(rules).items():
-        for (share, one), (other_share, other) in combinations(best[:_PAIRED_DEMANDS_MAX], 2):
-            first, second = (one, other) if repr(one.path) < repr(other.path) else (other, one)
-            saved[first.path, second.path].append((best[0][0] - share * other_share, label, first, second))
-    filed: dict[tuple[Path, Path], FiledTwice] = {}
-    placed: set[int] = set()
+    saved: dict[PathPair, list[tuple[float, Label, Demand, Demand]]] = defaultdict(list)
+    for label, asked in rules.items():
+        if not isinstance(asked, AllOf):
+            continue
+        found = sorted(
+            (
+                (share, number, item)
+                for number, item in enumerate(asked.items)
+                if _can_be_paired(item) and (share := spreads[place_of(item)].share(item)) <= _SHARE_MAX
+            )
+        )[:_PAIRED_DEMANDS_MAX]
+        if len(found) < 2:
+            continue
+        cover = cover_of(asked, spreads)
+        best = 1.0 if cover is None else cover.share
+        for (share, _, one), (other_share, _, other) in combinations(found, 2):
+            if one.path != other.path and best > share * other_share:
+                first, second = (one, other) if repr(one.path) < repr(other.path) else (other, one)
+                saved[first.path, second.path].append((best - share * other_share, label, first, second))
+    filed: dict[PathPair, FiledTwice] = {}
+    placed: set[Label] = set()
     while saved and len(filed) < PAIRS_MAX:
         total, _, paths = max((sum(one[0] for one in some), repr(paths), paths) for paths, some in saved.items())
         if total < SAVED_MIN:
@@ -60,25 +99,56 @@ def filed_under_two(rules: Demands) -> dict[tuple[Path, Path], FiledTwice]:
     return filed
 
 
-def _shares(rules: Demands) -> dict[int, list[tuple[float, Demand]]]:
-    """Return each rule's demands with the share of facts that they are taken to be met by, the smallest first."""
-    by_path: dict[Path, list[Values]] = defaultdict(list)
-    for demand in chain.from_iterable(rules.values()):
-        if len(demand.path) <= STEPS_MAX:
-            by_path[demand.path].append(demand.values)
-    spreads = {path: _Spread.of(values) for path, values in by_path.items()}
-    return {
-        label: sorted(
-            ((share, demand) for demand in asked if (share := _share(demand, spreads)) <= _SHARE_MAX),
-            key=lambda one: one[0],
-        )
-        for label, asked in rules.items()
-    }
+def cover_of(asked: Asked | None, spreads: Mapping[Place, Spread]) -> Cover | None:
+    """Return the demands under which a rule is best filed; None for one that is to be tried on every fact."""
+    cover = None if asked is None else _cover(asked, spreads)
+    return None if cover is None or cover.share > _SHARE_MAX or len(cover.demands) > _COVER_MAX else cover
+
+
+def _cover(asked: Asked, spreads: Mapping[Place, Spread]) -> Cover | None:
+    if isinstance(asked, Demand):
+        spread = spreads.get(place_of(asked))
+        return None if spread is None else Cover(spread.share(asked), (asked,))
+    found = [_cover(item, spreads) for item in asked.items]
+    if isinstance(asked, AllOf):
+        return min((one for one in found if one is not None), key=lambda one: one.share, default=None)
+    demands: list[Demand] = []
+    share = 0.0
+    for one in found:
+        if one is None:
+            return None
+        share += one.share
+        demands += one.demands
+    return Cover(share, tuple(demands))
+
+
+def _can_be_paired(asked: Asked) -> TypeGuard[Demand]:
+    if not isinstance(asked, Demand) or asked.view is not View.AS_IS or not isinstance(asked.test, Values):
+        return False
+    return EACH not in asked.path and len(asked.path) <= STEPS_MAX
+
+
+def _covers_within(rules: Rules, covers: Mapping[Label, Cover], kept: Mapping[Place, Spread]) -> dict[Label, Cover]:
+    """Return covers that lie within some places: other ones for those rules whose best one does not."""
+    found: dict[Label, Cover] = {}
+    for label, cover in covers.items():
+        if all(place_of(demand) in kept for demand in cover.demands):
+            found[label] = cover
+        elif (other := cover_of(rules[label], kept)) is not None:
+            found[label] = other
+    return found
+
+
+def _counts(covers: Iterable[Cover]) -> Counter[Place]:
+    return Counter(place for cover in covers for place in {place_of(demand) for demand in cover.demands})
+
+
+# How selective a demand is
 
 
 @dataclass(frozen=True, slots=True)
-class _Spread:
-    """What the demands on one path tell of the values there: their kinds, how many they tell apart, how far they go."""
+class Spread:
+    """What the demands on a place tell of the values there: their kinds, how many they tell apart, how far they go."""
 
     kinds: Values
     texts: int
@@ -87,7 +157,8 @@ class _Spread:
     high: float
 
     @classmethod
-    def of(cls, asked: Sequence[Values]) -> _Spread:
+    def of(cls, asked: Sequence[Values]) -> Spread:
+        """Tell what demands for values say of a place."""
         texts = {text for one in asked for text in one.texts}
         intervals = [interval for one in asked for interval in one.numbers]
         points = {low for low, _, high, _ in intervals if low == high}
@@ -96,27 +167,55 @@ class _Spread:
         margin = (high - low) * _MARGIN or 1
         return cls(within_kinds(asked), len(texts), len(points), low - margin, high + margin)
 
+    def share(self, demand: Demand) -> float:
+        """Return about which part of the facts meets a demand on this place, from 0 to 1."""
+        test, kinds = demand.test, self.kinds
+        if isinstance(test, TextParts):
+            return _share_of_parts(test)
+        shares: list[float] = []
+        if kinds.texts or kinds.all_texts_but:
+            named = len(test.texts) / (self.texts + 1)
+            shares.append(1 - named if test.all_texts_but else named)
+        if kinds.numbers:
+            shares.append(min(1.0, sum(self._part(low, high) for low, _, high, _ in test.numbers)))
+        if kinds.bools:
+            shares.append(len(test.bools) / 2)
+        if kinds.null:
+            shares.append(float(test.null) / 2)
+        return sum(shares) / len(shares) if shares else _PRESENT
 
-def _share(demand: Demand, spreads: Mapping[Path, _Spread]) -> float:
-    """Return about which part of a path's values a demand takes, from 0 to 1; more for a path that can't be filed."""
-    spread = spreads.get(demand.path)
-    if spread is None:
-        return math.inf
-    values, kinds = demand.values, spread.kinds
-    shares: list[float] = []
-    if kinds.texts or kinds.all_texts_but:
-        named = len(values.texts) / (spread.texts + 1)
-        shares.append(1 - named if values.all_texts_but else named)
-    if kinds.numbers:
-        shares.append(min(1.0, sum(_part(low, high, spread) for low, _, high, _ in values.numbers)))
-    if kinds.bools:
-        shares.append(len(values.bools) / 2)
-    if kinds.null:
-        shares.append(float(values.null) / 2)
-    return sum(shares) / len(shares) if shares else 0.0
+    def _part(self, low: float, high: float) -> float:
+        if low == high:
+            return 1 / (self.points + 1)
+        span = self.high - self.low
+        if not 0 < span < math.inf:  # numbers too large to be told apart
+            return _PRESENT
+        return (min(high, self.high) - max(low, self.low)) / span
 
 
-def _part(low: float, high: float, spread: _Spread) -> float:
-    if low == high:
-        return 1 / (spread.points + 1)
-    return (min(high, spread.high) - max(low, spread.low)) / (spread.high - spread.low)
+def spreads_of(rules: Iterable[Asked | None]) -> dict[Place, Spread]:
+    """Return what the demands of rules tell of the places that they are about."""
+    by_place: dict[Place, list[Values]] = defaultdict(list)
+    for asked in rules:
+        for demand in _demands(asked):
+            if len(demand.path) <= STEPS_MAX:
+                tests = by_place[place_of(demand)]
+                if isinstance(demand.test, Values):
+                    tests.append(demand.test)
+    return {place: Spread.of(tests) for place, tests in by_place.items()}
+
+
+def _demands(asked: Asked | None) -> Iterator[Demand]:
+    waiting = [] if asked is None else [asked]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Demand):
+            yield one
+        else:
+            waiting.extend(one.items)
+
+
+def _share_of_parts(parts: TextParts) -> float:
+    """Return about which part of the strings has one of some texts: less for long ones, and at a certain place."""
+    placed = 1.0 if parts.kind is PartKind.CONTAINS else _LETTER
+    return min(1.0, sum(placed * _PART * _LETTER ** (len(text) - 1) for text in parts.texts))

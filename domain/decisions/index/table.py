@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from domain.language import Demand
+from domain.decisions.index.labels import Gathered, Label, Labels
+from domain.decisions.index.numbers import Numbers, number_finder, numbers_of
+from domain.decisions.index.parts import Find, part_finders
+from domain.language.demands import EACH, EACH_TEXT_MAX, Demand, Step, TextParts, View, viewed
 from domain.language.ranges import Values
 
-ENTRIES_PER_RULE_MAX: Final = 64  # places of one path's table that a rule stands in, on average
+ENTRIES_PER_RULE_MAX: Final = 64  # places that a rule stands in, on average, for what it does not demand
 
-Labels = tuple[int, ...]
-Filed = Sequence[tuple[int, Demand]]
+Path = tuple[Step, ...]
+Place = tuple[Path, View]
+Filed = Sequence[tuple[Label, Demand]]
 
 
 @dataclass(slots=True)
 class Table:
-    """The rules filed under one path, by value; each is found for exactly the values that it demands.
+    """The rules filed under one place: a path, and a view of the strings there.
 
-    ``bounds`` are the numbers where rules begin or end to be found, and ``segments`` the rules found before the first
-    bound, at it, between it and the next, and so on. ``numbers`` is in their place where rules name but single numbers.
+    A rule is found for the values that it demands; for some others too, where that takes less room: a rule that demands
+    another string than one may be found for that one as well. ``unknown`` are all rules of the table: what is of no
+    type that JSON has is for each rule to say. ``is_large_too``: a long string or a list leads to all of them.
+    ``repeats``: a fact may lead to a rule more than once, here or at this place and another.
     """
 
-    labels: Labels = ()
+    view: View = View.AS_IS
+    is_large_too: bool = False
+    repeats: bool = False
     texts: dict[str, Any] = field(default_factory=dict)
     other_texts: Any = ()
-    numbers: dict[float, Any] = field(default_factory=dict)
-    other_numbers: Any = ()
-    bounds: list[float] = field(default_factory=list)
-    segments: list[Any] = field(default_factory=list)
+    parts: list[Find] = field(default_factory=list)
+    numbers: Numbers = field(default_factory=Numbers)
     true: Any = ()
     false: Any = ()
     null: Any = ()
@@ -40,93 +45,112 @@ class Table:
     unknown: Any = ()
 
     @classmethod
-    def of(cls, filed: Filed) -> Table:
-        """Make the table of rules filed under a path; rules that would take too many places are left out."""
-        table = cls()
-        filed = _fitting(filed)
-        table.labels = table.unknown = tuple(label for label, _ in filed)
-        table._file_texts(filed)
-        table._file_numbers(filed)
-        table.true = tuple(label for label, demand in filed if True in demand.values.bools)
-        table.false = tuple(label for label, demand in filed if False in demand.values.bools)
-        table.null = tuple(label for label, demand in filed if demand.values.null)
-        table.others = tuple(label for label, demand in filed if demand.values.others)
+    def of(cls, place: Place, filed: Filed, often: AbstractSet[Label] = frozenset()) -> Table:
+        """Make the table of rules filed under a place; those of ``often`` have other demands here or elsewhere."""
+        path, view = place
+        table = cls(view, EACH in path)
+        table.unknown = tuple(dict.fromkeys(label for label, _ in filed))
         table.absent = tuple(label for label, demand in filed if demand.absent)
+        valued = [(label, demand.test) for label, demand in filed if isinstance(demand.test, Values)]
+        table.parts = part_finders(
+            [(label, demand.test) for label, demand in filed if isinstance(demand.test, TextParts)]
+        )
+        table._file_texts(valued)
+        if view is View.AS_IS:
+            table.numbers = numbers_of([(label, values.numbers) for label, values in valued])
+            table.true = tuple(label for label, values in valued if True in values.bools)
+            table.false = tuple(label for label, values in valued if False in values.bools)
+            table.null = tuple(label for label, values in valued if values.null)
+            table.others = tuple(label for label, values in valued if values.others)
+        if table.is_large_too:
+            table.others = table.unknown
+        table.repeats = table.is_large_too or bool(table.parts) or any(label in often for label in table.unknown)
         return table
+
+    @property
+    def labels(self) -> Labels:
+        """The rules filed here."""
+        found: Labels = self.unknown
+        return found
+
+    @property
+    def tells_texts_apart(self) -> bool:
+        """Whether strings lead to different rules."""
+        return bool(self.texts or self.parts or self.is_large_too)
+
+    @property
+    def can_be_coded(self) -> bool:
+        """Whether each value leads to one tuple of rules that is there already."""
+        return not self.parts and not self.numbers.chains
 
     def coded(self, code: Callable[[Labels], int]) -> Table:
         """Return a table that gives, for each value, a code of the rules that it leads to."""
-        return Table(
-            self.labels,
-            {text: code(labels) for text, labels in self.texts.items()},
-            code(self.other_texts),
-            {number: code(labels) for number, labels in self.numbers.items()},
-            code(self.other_numbers),
-            self.bounds,
-            [code(labels) for labels in self.segments],
-            code(self.true),
-            code(self.false),
-            code(self.null),
-            code(self.others),
-            code(self.absent),
-            code(self.unknown),
+        numbers = self.numbers
+        return replace(
+            self,
+            texts={text: code(labels) for text, labels in self.texts.items()},
+            other_texts=code(self.other_texts),
+            numbers=replace(
+                numbers,
+                points={number: code(labels) for number, labels in numbers.points.items()},
+                other=code(numbers.other),
+                segments=[code(labels) for labels in numbers.segments],
+            ),
+            true=code(self.true),
+            false=code(self.false),
+            null=code(self.null),
+            others=code(self.others),
+            absent=code(self.absent),
+            unknown=code(self.unknown),
         )
 
-    def _file_texts(self, filed: Filed) -> None:
-        self.other_texts = tuple(label for label, demand in filed if demand.values.all_texts_but)
-        found = {text: set(self.other_texts) for _, demand in filed for text in demand.values.texts}
-        for label, demand in filed:
-            for text in demand.values.texts:
-                if demand.values.all_texts_but:
-                    found[text].remove(label)
-                else:
-                    found[text].add(label)
-        self.texts = {text: tuple(labels) for text, labels in found.items()}
+    def text_finder(self) -> Callable[[str], Any]:
+        """Return the function that gives the rules of a string, as the fact has it."""
+        texts, other, parts, view, everyone = self.texts, self.other_texts, self.parts, self.view, self.unknown
+        longest = EACH_TEXT_MAX if self.is_large_too else None
 
-    def _file_numbers(self, filed: Filed) -> None:
-        bounds = _bounds(filed)
-        places: list[list[int]] = [[] for _ in range(2 * len(bounds) + 1)]
-        for label, demand in filed:
-            for interval in demand.values.numbers:
-                for place in _places(interval, bounds):
-                    places[place].append(label)
-        segments = [tuple(labels) for labels in places]
-        between = segments[::2]
-        if all(labels == between[0] for labels in between):
-            self.numbers = dict(zip(bounds, segments[1::2], strict=True))
-            self.other_numbers = between[0]
-        else:
-            self.bounds, self.segments = bounds, segments
+        def find(value: str) -> Any:
+            if longest is not None and len(value) > longest:
+                return everyone
+            if view is not View.AS_IS:
+                value = seen(value, view)
+            found = texts.get(value, other)
+            for part in parts:
+                found = [*found, *part(value)]
+            return found
 
+        if not parts and view is View.AS_IS and longest is None:
+            return lambda value: texts.get(value, other)
+        if len(parts) == 1 and not texts and not other and view is View.AS_IS and longest is None:
+            return parts[0]
+        return find
 
-def _fitting(filed: Filed) -> Filed:
-    """Leave out the rules that stand in the most places, until the others fit."""
-    bounds = _bounds(filed)
-    texts = len({text for _, demand in filed for text in demand.values.texts})
-    sizes = sorted((_size(demand.values, bounds, texts), label) for label, demand in filed)
-    left = ENTRIES_PER_RULE_MAX * len(filed)
-    fitting: set[int] = set()
-    for size, label in sizes:
-        left -= size
-        if left < 0:
-            break
-        fitting.add(label)
-    return [(label, demand) for label, demand in filed if label in fitting]
+    def number_finder(self) -> Callable[[float], Any]:
+        """Return the function that gives the rules of a number."""
+        return number_finder(self.numbers)
 
-
-def _size(values: Values, bounds: list[float], texts: int) -> int:
-    named = texts - len(values.texts) if values.all_texts_but else len(values.texts)
-    return named + sum(len(_places(interval, bounds)) for interval in values.numbers)
+    def _file_texts(self, filed: Sequence[tuple[Label, Values]]) -> None:
+        found = Gathered[str]()
+        for label, values in filed:
+            if not values.all_texts_but:
+                for text in values.texts:
+                    found.put(text, label)
+        others = [(label, values.texts) for label, values in filed if values.all_texts_but]
+        named = {text for _, texts in others for text in texts}
+        self.texts = found.done()
+        either = named | self.texts.keys()
+        all_others = tuple(label for label, _ in others)
+        if len(either) * len(others) > ENTRIES_PER_RULE_MAX * len(filed):
+            self.parts.append(lambda _: all_others)
+        elif others:
+            self.other_texts = all_others
+            for text in either:
+                left = (label for label, texts in others if text not in texts)
+                self.texts[text] = (*self.texts.get(text, ()), *left)
 
 
-def _bounds(filed: Filed) -> list[float]:
-    ends = {end for _, demand in filed for low, _, high, _ in demand.values.numbers for end in (low, high)}
-    return sorted(end for end in ends if not math.isinf(end))
-
-
-def _places(interval: tuple[float, bool, float, bool], bounds: list[float]) -> range:
-    """Return the segments that an interval covers: the bounds have the odd numbers, what lies between the even."""
-    low, low_in, high, high_in = interval
-    first = 0 if low == -math.inf else 2 * bisect_left(bounds, low) + (1 if low_in else 2)
-    last = 2 * len(bounds) if high == math.inf else 2 * bisect_left(bounds, high) + (1 if high_in else 0)
-    return range(first, last + 1)
+def seen(text: str, view: View) -> str:
+    """Return a string as a view shows it, faster than by letters where all of it is ASCII."""
+    if text.isascii():
+        return text.lower() if view is View.LOWER else text.upper()
+    return viewed(text, view)

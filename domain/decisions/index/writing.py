@@ -4,103 +4,151 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
 
+from domain.decisions.index.labels import Labels, distinct
 from domain.decisions.index.pairs import Pair
-from domain.decisions.index.table import Labels, Table
-from domain.language.demands import Step
+from domain.decisions.index.table import Path, Place, Table
+from domain.language.demands import EACH, EACH_MAX, EACH_TEXT_MAX, View
 
-Path = tuple[Step, ...]
-_FOUND = "found +="
+Candidates = Callable[[Mapping[str, Any]], list[Any]]
+Walk = Callable[[Mapping[str, Any], list[Any]], None]
+_FOUND: Final = "found +="
+_FOUND_AGAIN: Final = "again +="  # rules that may be found more than once
 
 
-class _Absent:
+class Absent:
     """The type of what is not there."""
 
 
+ABSENT: Final = Absent()
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What a value is looked up for: a table, and the start of the statement that its answer ends."""
+
+    start: str
+    table: Table
+
+
+_Uses = dict[Path, list[_Use]]
+
+
 def candidates_function(
-    tables: Mapping[Path, Table], pairs: Sequence[Pair], tried: Labels
-) -> Callable[[Mapping[str, Any]], list[int]]:
-    """Write the function that gives the rules to try on a fact, in order."""
-    return _Writer(tables, pairs, tried).function()
+    tables: Mapping[Place, Table], pairs: Sequence[Pair], tried: Labels, walk: Walk | None
+) -> Candidates:
+    """Write the function that gives the rules to try on a fact, in order; ``walk`` adds what is in no table here."""
+    return _Writer(tables, pairs, tried, walk).function()
 
 
 class _Writer:
-    """Writes the function of an index. Steps that paths have in common are taken once.
+    """Writes the function of an index. Steps that paths have in common are taken once."""
 
-    ``asked`` are, by path, what its value is for: a table, and the start of the statement that its answer ends.
-    """
-
-    def __init__(self, tables: Mapping[Path, Table], pairs: Sequence[Pair], tried: Labels) -> None:
-        self._names: dict[str, Any] = {"ABSENT": _Absent(), "left": bisect_left, "right": bisect_right}
+    def __init__(
+        self,
+        tables: Mapping[Place, Table],
+        pairs: Sequence[Pair],
+        tried: Labels,
+        walk: Walk | None,
+    ) -> None:
+        self._names: dict[str, Any] = {"ABSENT": ABSENT, "left": bisect_left, "right": bisect_right}
         self._lines = ["def candidates(fact):"]
         self._count = 0
-        asked: dict[Path, list[tuple[str, Table]]] = {path: [(_FOUND, table)] for path, table in tables.items()}
+        uses: _Uses = defaultdict(list)
+        for (path, _), table in tables.items():
+            uses[path].append(_Use(_FOUND_AGAIN if table.repeats else _FOUND, table))
+        repeats = walk is not None or any(table.repeats for table in tables.values())
         cells: list[str] = []
         for number, pair in enumerate(pairs):
-            for path, name, table in zip(
-                pair.paths, (f"a{number}", f"b{number}"), (pair.first, pair.second), strict=True
-            ):
-                asked.setdefault(path, []).append((f"{name} =", table))
+            names = f"a{number}", f"b{number}"
+            for path, name, table in zip(pair.paths, names, (pair.first, pair.second), strict=True):
+                uses[path].append(_Use(f"{name} =", table))
                 if len(path) > 1:
                     self._lines.append(f" {name} = {table.absent}")
-            held, cell = self._held(pair.cells), f"a{number} + b{number}"
+            held, cell = self._held(pair.cells), " + ".join(names)
             cells.append(
                 f" found += {held}[{cell}]" if type(pair.cells) is list else f" found += {held}.get({cell}, ())"
             )
-        self._lines.append(f" found = {list(tried)!r}")
-        self._write_fields(asked, "fact", " ")
-        self._lines += [*cells, " found.sort()", " return found"]
+        self._lines.append(f" found = [*{self._held(tried)}]" if tried else " found = []")
+        if repeats:
+            self._lines.append(" again = []")
+        self._write_below(uses, "fact", " ")
+        self._lines += cells
+        if walk is not None:
+            self._lines.append(f" {self._held(walk)}(fact, again)")
+        if repeats:
+            self._lines.append(" if again: found += {*again}")
+        self._lines += [" found.sort()", " return found"]
 
-    def function(self) -> Callable[[Mapping[str, Any]], list[int]]:
+    def function(self) -> Candidates:
         """Compile what was written."""
         exec(compile("\n".join(self._lines), "<index>", "exec"), self._names)  # noqa: S102 - names and numbers alone
-        found: Callable[[Mapping[str, Any]], list[int]] = self._names["candidates"]
+        found: Candidates = self._names["candidates"]
         return found
 
-    def _write_fields(self, asked: Mapping[Path, list[tuple[str, Table]]], holder: str, indent: str) -> None:
-        below: dict[Step, dict[Path, list[tuple[str, Table]]]] = defaultdict(dict)
-        for path, uses in asked.items():
-            below[path[0]][path[1:]] = uses
-        for step, inner in below.items():
-            self._count += 1
-            value = f"v{self._count}"
+    def _write_below(self, uses: _Uses, holder: str, indent: str) -> None:
+        """Write what the fields of an object lead to."""
+        for step, below in _by_step(uses).items():
+            value = self._new_value()
             self._lines.append(f"{indent}{value} = {holder}.get({step!r}, ABSENT)")
-            for start, table in inner.pop((), ()):
-                self._write_lookup(start, table, value, indent)
-            if inner:
-                self._lines.append(f"{indent}if type({value}) is dict:")
-                self._write_fields(inner, value, indent + " ")
-                tables = [table for uses in inner.values() for start, table in uses if start == _FOUND]
-                absent = tuple(label for table in tables for label in table.absent)
-                if absent:
-                    self._lines += [f"{indent}else:", f"{indent} found += {self._held(absent)}"]
+            self._write_value(below, value, indent)
 
-    def _write_lookup(self, start: str, table: Table, value: str, indent: str) -> None:
+    def _write_value(self, uses: _Uses, value: str, indent: str) -> None:
+        """Write what a value and what is in it lead to."""
+        for use in uses.get((), ()):
+            self._write_lookup(use, value, indent)
+        each = {path: some for path, some in uses.items() if path and path[0] is EACH}
+        fields = {path: some for path, some in uses.items() if path and path[0] is not EACH}
+        if fields:
+            self._lines.append(f"{indent}if type({value}) is dict:")
+            self._write_below(fields, value, indent + " ")
+            self._write_absent(fields, indent)
+        if each:
+            tables = [use.table for some in each.values() for use in some]
+            everyone = self._held(distinct(chain.from_iterable(table.labels for table in tables)))
+            element = self._new_value()
+            self._lines += [
+                f"{indent}if type({value}) is list or type({value}) is dict:",
+                f"{indent} if len({value}) > {EACH_MAX}: again += {everyone}",
+                f"{indent} else:",
+                f"{indent}  for {element} in {value}:",
+            ]
+            self._write_value({path[1:]: some for path, some in each.items()}, element, indent + "   ")
+            self._lines.append(
+                f"{indent}elif type({value}) is str and len({value}) > {EACH_TEXT_MAX}: again += {everyone}"
+            )
+            self._write_absent(each, indent)
+
+    def _write_absent(self, uses: _Uses, indent: str) -> None:
+        """Write which rules are found where paths are not there; pairs begin with their code of it."""
+        lines: list[str] = []
+        for start in (_FOUND, _FOUND_AGAIN):
+            tables = [use.table for some in uses.values() for use in some if use.start == start]
+            labels = distinct(chain.from_iterable(table.absent for table in tables))
+            if labels:
+                lines.append(f"{indent} {start} {self._held(labels)}")
+        if lines:
+            self._lines += [f"{indent}else:", *lines]
+
+    def _write_lookup(self, use: _Use, value: str, indent: str) -> None:
         """Write what a value leads to; kinds whose values lead to different rules come first."""
-        alike: dict[type, Any] = {
-            type(None): table.null,
-            list: table.others,
-            dict: table.others,
-            _Absent: table.absent,
-        }
+        start, table = use.start, use.table
+        alike = alike_of(table)
         varied: list[tuple[int, str, str]] = []
         kind = f"k{self._count}"
-        if table.texts:
-            varied.append((len(table.texts), f"{kind} is str", self._of_text(table, value)))
-        else:
-            alike[str] = table.other_texts
-        if table.numbers or table.bounds:
+        if table.tells_texts_apart:
+            varied.append((len(table.texts) + len(table.parts), f"{kind} is str", self._of_text(table, value)))
+        numbers = table.numbers
+        if numbers.tells_apart:
             test = f"{kind} is float or {kind} is int"
-            varied.append((len(table.numbers) + len(table.bounds), test, self._of_number(table, value)))
-        else:
-            alike[int] = alike[float] = table.other_numbers
+            varied.append((len(numbers.points) + len(numbers.bounds), test, self._of_number(table, value)))
         if table.true != table.false:
             either = f"{self._held(table.true)} if {value} else {self._held(table.false)}"
             varied.append((1, f"{kind} is bool", either))
-        else:
-            alike[bool] = table.true
         self._lines.append(f"{indent}{kind} = type({value})")
         word = "if"
         for _, test, text in sorted(varied, reverse=True):
@@ -111,18 +159,37 @@ class _Writer:
         self._lines += [f"{indent}else:", f"{indent} {rest}"] if varied else [f"{indent}{rest}"]
 
     def _of_text(self, table: Table, value: str) -> str:
-        return f"{self._held(table.texts)}.get({value}, {self._held(table.other_texts)})"
+        if table.parts:
+            return f"{self._held(table.text_finder())}({value})"
+        texts, other = self._held(table.texts), self._held(table.other_texts)
+        if table.view is not View.AS_IS:
+            way = "lower" if table.view is View.LOWER else "upper"
+            simple = f"{value}.isascii()"
+            found = f"{texts}.get({value}.{way}(), {other})"
+        else:
+            simple = ""
+            found = f"{texts}.get({value}, {other})"
+        if table.is_large_too:
+            simple += f"{' and ' if simple else ''}len({value}) <= {EACH_TEXT_MAX}"
+        return f"{found} if {simple} else {self._held(table.text_finder())}({value})" if simple else found
 
     def _of_number(self, table: Table, value: str) -> str:
-        if table.numbers:
-            return f"{self._held(table.numbers)}.get({value}, {self._held(table.other_numbers)})"
-        bounds, segments = self._held(_alike(table.bounds)), table.segments
+        numbers = table.numbers
+        if numbers.chains:
+            return f"{self._held(table.number_finder())}({value})"
+        if numbers.points:
+            return f"{self._held(numbers.points)}.get({value}, {self._held(numbers.other)})"
+        bounds, segments = self._held(numbers.bounds), numbers.segments
         at, between = segments[1::2], segments[::2]
         if at == between[1:]:
             return f"{self._held(between)}[right({bounds}, {value})]"
         if at == between[:-1]:
             return f"{self._held(between)}[left({bounds}, {value})]"
         return f"{self._held(segments)}[left({bounds}, {value}) + right({bounds}, {value})]"
+
+    def _new_value(self) -> str:
+        self._count += 1
+        return f"v{self._count}"
 
     def _held(self, value: Any) -> str:
         """Return the name under which the function finds a value; the empty tuple and codes need none."""
@@ -133,8 +200,25 @@ class _Writer:
         return name
 
 
-def _alike(bounds: Iterable[float]) -> list[float]:
-    """Return numbers as doubles where all are exactly that, as those compare fastest with one another."""
-    numbers = list(bounds)
-    doubles = [float(number) for number in numbers]
-    return doubles if doubles == numbers else numbers
+def alike_of(table: Table) -> dict[type, Any]:
+    """Return what the types lead to of which all values lead to the same rules."""
+    found: dict[type, Any] = {
+        type(None): table.null,
+        list: table.others,
+        dict: table.others,
+        Absent: table.absent,
+    }
+    if not table.tells_texts_apart:
+        found[str] = table.other_texts
+    if not table.numbers.tells_apart:
+        found[int] = found[float] = table.numbers.other
+    if table.true == table.false:
+        found[bool] = table.true
+    return found
+
+
+def _by_step(uses: _Uses) -> dict[Any, _Uses]:
+    below: dict[Any, _Uses] = defaultdict(dict)
+    for path, some in uses.items():
+        below[path[0]][path[1:]] = some
+    return below

@@ -1,0 +1,84 @@
+"""Strings by their parts: what they contain, start with, end with.
+
+Contained texts are found in one pass over the string, whatever their number, by an automaton of Aho and Corasick (1975;
+the library pyahocorasick). Beginnings are kept sorted: those of a string are the last text that is not after it and
+those which that text begins with, as far as the string begins with them too. Endings are beginnings read backwards.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import ahocorasick
+
+from domain.decisions.index.labels import Gathered, Label, Labels
+from domain.language.demands import PartKind, TextParts
+
+TEXT_MAX: Final = 64  # characters of a contained text that are looked for; of a longer one the last so many
+
+Find = Callable[[str], Iterable[Label]]
+
+
+def part_finders(filed: Sequence[tuple[Label, TextParts]]) -> list[Find]:
+    """Return functions that together give the rules of a string, by the texts that each asks for as a part.
+
+    A rule may be given more than once, and also one whose text, longer than TEXT_MAX, the string has in part.
+    """
+    finders: list[Find] = []
+    for kind, make in ((PartKind.CONTAINS, _contained), (PartKind.STARTS, _beginnings), (PartKind.ENDS, _endings)):
+        texts = Gathered[str]()
+        for label, parts in filed:
+            if parts.kind is kind:
+                for text in parts.texts:
+                    texts.put(text[-TEXT_MAX:] if kind is PartKind.CONTAINS else text, label)
+        if texts:
+            finders.append(make(texts.done()))
+    return finders
+
+
+def _contained(texts: dict[str, Labels]) -> Find:
+    automaton: Any = ahocorasick.Automaton()
+    for text, labels in texts.items():
+        automaton.add_word(text, labels)
+    automaton.make_automaton()
+    matches = automaton.iter
+
+    def find(value: str) -> list[Label]:
+        found: list[Label] = []
+        for _, labels in matches(value):
+            found += labels
+        return found
+
+    return find
+
+
+def _beginnings(texts: dict[str, Labels]) -> Find:
+    """Find by bisection among the sorted texts, then along the texts that are beginnings of the one found."""
+    ordered = sorted(texts)
+    above: list[int] = []  # by text, the number of the longest other one that it begins with; -1: none
+    for number, text in enumerate(ordered):
+        other = number - 1
+        while other >= 0 and not text.startswith(ordered[other]):
+            other = above[other]
+        above.append(other)
+    labels = [texts[text] for text in ordered]
+
+    def find(value: str) -> Labels:
+        number = bisect_right(ordered, value) - 1
+        while number >= 0 and not value.startswith(ordered[number]):
+            number = above[number]
+        if number < 0:
+            return ()
+        found = labels[number]
+        while (number := above[number]) >= 0:
+            found += labels[number]
+        return found
+
+    return find
+
+
+def _endings(texts: dict[str, Labels]) -> Find:
+    find = _beginnings({text[::-1]: labels for text, labels in texts.items()})
+    return lambda value: find(value[::-1])
