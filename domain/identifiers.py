@@ -40,6 +40,8 @@ def is_dotted_pattern(text: str) -> bool:
 
 def is_fact_id(text: str) -> bool:
     """Say whether text may be a fact's id: 1 to 256 bytes of UTF-8 without control characters."""
+    if text.isascii() and text.isprintable():  # what most are: the same, sooner
+        return 0 < len(text) <= FACT_ID_BYTES_MAX
     if not text or _CONTROL.search(text):
         return False
     try:

@@ -74,14 +74,15 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def heard(cls, subject: bytes, reply: bytes, data: bytes, found: dict[str, str] | None) -> Delivery:
         """Read what JetStream says of a delivery in its acknowledgement subject, with or without a domain."""
-        tokens = reply.split(b".")
+        text = reply.decode("utf-8", "replace")
+        tokens = text.split(".")
         at = 2 if len(tokens) == 9 else 4
         return cls(
             subject.decode("utf-8", "replace"),
-            reply.decode("utf-8", "replace"),
+            text,
             data,
             found,
-            tokens[at].decode(),
+            tokens[at],
             int(tokens[at + 3]),
             int(tokens[at + 5]),
             int(tokens[at + 2]),

@@ -98,6 +98,16 @@ WHOLE = [
 ]
 
 
+@pytest.mark.parametrize("matched", [[True] * 3, [False] * 3, [True, False, False]])
+@pytest.mark.parametrize("fact_types", [["order.placed"] * 3, ["a", "b", "a"]])
+async def test_each_decision_keeps_what_it_may_share_with_its_whole_batch(
+    store: DecisionStore, matched: list[bool], fact_types: list[str]
+) -> None:
+    batch = [decision(n, matched=matched[n], fact_type=fact_types[n]) for n in range(3)]
+    assert await store.store(batch) == StoreResult({})
+    assert [await store.find(one.key) for one in batch] == batch
+
+
 async def test_a_new_decision_is_stored_whole(store: DecisionStore) -> None:
     await store.store(WHOLE)
     for one in WHOLE:

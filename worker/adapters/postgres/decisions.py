@@ -129,9 +129,9 @@ def _columns(decisions: Sequence[StoredDecision]) -> Sequence[object]:
     return (
         [one.key for one in decisions],
         [one.stored_at_ns for one in decisions],
-        [one.matched for one in decisions],
+        _once([one.matched for one in decisions]),
         [one.fact_id for one in decisions],
-        [one.fact_type for one in decisions],
+        _once([one.fact_type for one in decisions]),
         [one.body for one in decisions],
         _unless_empty([_ENCODER.encode(one.effects) if one.effects else None for one in decisions]),
         _unless_empty([one.traceparent for one in decisions]),
@@ -154,6 +154,11 @@ async def _stored(connection: Connection, columns: Sequence[object]) -> Sequence
 async def _claimed(connection: Connection, columns: Sequence[object]) -> Sequence[bytes] | None:
     claimed: Sequence[bytes] | None = await connection.fetchval(_SQL["store_decisions"], *columns)
     return claimed
+
+
+def _once(values: list[T]) -> list[T]:
+    """Return a column of a batch, or its one value when all are that: each element of an array costs."""
+    return values[:1] if values and values.count(values[0]) == len(values) else values
 
 
 def _unless_empty(values: list[T | None]) -> list[T | None] | None:

@@ -1,9 +1,11 @@
 -- name: store_decisions
 -- New keys and their decisions in one statement. Keys are claimed in their order, so that two workers cannot deadlock;
 -- decisions are inserted in the order in which they come, most often that of their times, which suits the indexes.
--- Returns the keys that were new, or null when all were. An array of nulls may be null itself.
+-- Returns the keys that were new, or null when all were. An array of nulls may be null itself; for matched and fact_type
+-- an array of one stands for as many of the same (unnest fills the shorter arrays up with nulls, which neither can be).
 WITH input AS (
-    SELECT *
+    SELECT i.key, i.stored_at_ns, coalesce(i.matched, ($3::boolean[])[1]) AS matched, i.fact_id,
+           coalesce(i.fact_type, ($5::text[])[1]) AS fact_type, i.body, i.effects, i.traceparent, i.fact
       FROM unnest($1::bytea[], $2::bigint[], $3::boolean[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::text[],
                   $9::bytea[])
         AS i (key, stored_at_ns, matched, fact_id, fact_type, body, effects, traceparent, fact)
