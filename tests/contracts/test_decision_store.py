@@ -104,7 +104,7 @@ async def test_each_decision_keeps_what_it_may_share_with_its_whole_batch(
     store: DecisionStore, matched: list[bool], fact_types: list[str]
 ) -> None:
     batch = [decision(n, matched=matched[n], fact_type=fact_types[n]) for n in range(3)]
-    assert await store.store(batch) == StoreResult({})
+    assert not (await store.store(batch)).first
     assert [await store.find(one.key) for one in batch] == batch
 
 
