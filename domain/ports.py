@@ -260,6 +260,15 @@ class ActiveRules(Protocol):
         """Return rule id, version and content digest of every rule that decides at a revision (now, if None)."""
         ...
 
+    async def changes(
+        self, since: int, revision: int
+    ) -> tuple[Sequence[tuple[RuleId, int, bytes]], Sequence[tuple[RuleId, int, bytes]]]:
+        """Return the members of one revision that a later one does not have, then those that the later one has more.
+
+        What that costs grows with the changes between the two, not with the members.
+        """
+        ...
+
     async def load(self, versions: Sequence[tuple[RuleId, int]]) -> Sequence[ActiveRule]:
         """Return the content of versions; those that do not exist are left out."""
         ...
@@ -307,9 +316,9 @@ class ActiveRulesCache(Protocol):
         """Return those rules that are cached and whose content passes its digest, by content digest."""
         ...
 
-    async def store(
-        self, digest: bytes, members: Sequence[tuple[RuleId, int, bytes]], rules: Sequence[ActiveRule]
-    ) -> None: ...
+    async def store_members(self, digest: bytes, members: Sequence[tuple[RuleId, int, bytes]]) -> None: ...
+
+    async def store_rules(self, rules: Sequence[ActiveRule]) -> None: ...
 
 
 class PlanCache(Protocol):

@@ -132,7 +132,8 @@ def digest_of(rules: list[ActiveRule]) -> bytes:
 
 
 async def keep(cache: ActiveRulesCache, rules: list[ActiveRule]) -> None:
-    await cache.store(digest_of(rules), members_of(rules), rules)
+    await cache.store_rules(rules)
+    await cache.store_members(digest_of(rules), members_of(rules))
 
 
 async def test_what_was_stored_is_found_whole(cache: ActiveRulesCache) -> None:
@@ -156,7 +157,8 @@ async def test_what_was_not_stored_is_not_found(cache: ActiveRulesCache) -> None
 
 async def test_rules_of_an_earlier_ruleset_are_still_there_for_the_next(cache: ActiveRulesCache) -> None:
     await keep(cache, RULES[:2])
-    await cache.store(digest_of(RULES), members_of(RULES), RULES[2:])
+    await cache.store_rules(RULES[2:])
+    await cache.store_members(digest_of(RULES), members_of(RULES))
     assert await cache.members(digest_of(RULES)) == members_of(RULES)
     assert len(await cache.load([one.digest for one in RULES])) == 3
     assert await cache.members(digest_of(RULES[:2])) == members_of(RULES[:2])

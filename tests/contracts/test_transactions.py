@@ -264,6 +264,13 @@ class TestActiveRules:
             {first: 2, second: 1},
         ]
         assert await self.members(transactions) == members[-1]
+        for since in range(6):
+            for revision in range(since, 6):
+                async with transactions.begin() as tx:
+                    before, after = [set(await tx.active_rules.members(at)) for at in (since, revision)]
+                    ended, begun = await tx.active_rules.changes(since, revision)
+                assert sorted(ended) == sorted(before - after), (since, revision)
+                assert sorted(begun) == sorted(after - before), (since, revision)
 
     async def test_a_ruleset_that_is_the_same_again_has_the_same_digest_at_a_higher_revision(
         self, transactions: Transactions

@@ -27,13 +27,13 @@ class FakeActiveRulesCache:
             return {}
         return {digest: self.rules[digest] for digest in digests if self._is_sound(digest)}
 
-    async def store(
-        self, digest: bytes, members: Sequence[tuple[RuleId, int, bytes]], rules: Sequence[ActiveRule]
-    ) -> None:
-        if self.is_away:
-            return
-        self.lists[digest] = list(members)
-        self.rules.update((rule.digest, rule) for rule in rules)
+    async def store_members(self, digest: bytes, members: Sequence[tuple[RuleId, int, bytes]]) -> None:
+        if not self.is_away:
+            self.lists[digest] = list(members)
+
+    async def store_rules(self, rules: Sequence[ActiveRule]) -> None:
+        if not self.is_away:
+            self.rules.update((rule.digest, rule) for rule in rules)
 
     def _is_sound(self, digest: bytes) -> bool:
         return digest in self.rules and self.rules[digest].digest == digest

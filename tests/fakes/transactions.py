@@ -186,6 +186,12 @@ class FakeActiveRules:
             if one.from_revision <= at and (one.until_revision is None or one.until_revision > at)
         ]
 
+    async def changes(
+        self, since: int, revision: int
+    ) -> tuple[Sequence[tuple[RuleId, int, bytes]], Sequence[tuple[RuleId, int, bytes]]]:
+        before, after = await self.members(since), await self.members(revision)
+        return [one for one in before if one not in after], [one for one in after if one not in before]
+
     async def load(self, versions: Sequence[tuple[RuleId, int]]) -> Sequence[ActiveRule]:
         stored = self._database.versions
         return [ActiveRule(key[0], key[1], stored[key].content) for key in versions if key in stored]

@@ -54,7 +54,8 @@ async def test_every_call_ends_and_after_the_first_failure_none_asks(
         proxy.mend()
         proxy.thaw()
         assert await cache.load([DIGEST]) == {}
-        await cache.store(DIGEST, [], [])
+        await cache.store_rules([])
+        await cache.store_members(DIGEST, [])
         assert await plans.load([DIGEST]) == {}
         with pytest.raises(UnavailableError, match="left alone"):
             await cache.ping(TIMEOUT_S)

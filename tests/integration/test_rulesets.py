@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 import redis.asyncio
@@ -15,6 +16,7 @@ from domain.decisions.fact import Fact
 from domain.decisions.ruleset import Ruleset
 from domain.language import compile_rule
 from tests.behaviour.bus import Bus, connected, eventually
+from worker.adapters.postgres.active_rules import PostgresActiveRules
 from worker.adapters.postgres.cache_key import cache_key
 from worker.adapters.postgres.pool import open_pool
 from worker.adapters.postgres.transactions import PostgresTransactions
@@ -22,12 +24,14 @@ from worker.adapters.redis.active_rules import RedisActiveRules
 from worker.adapters.redis.plans import RedisPlans
 from worker.compiler.process import CompilerProcess
 from worker.release import language_digest
+from worker.ruleset_loading import CHANGES_MAX, QUICK_CODE_POINTS, RulesetBrokenError
 from worker.rulesets import Rulesets
 from worker.service import running_worker
 from worker.settings import Settings, load_settings
 
 NOWHERE = "redis://127.0.0.1:1/0"
 RULES = {"first": "then set a = 1", "second": "then set b = 2", "third": "then set c = 3"}
+LONG = "then set d = 4" + " // a long text" * QUICK_CODE_POINTS
 Cache = redis.asyncio.Redis
 Tamper = Callable[[Cache], Coroutine[Any, Any, None]]
 
@@ -222,11 +226,11 @@ async def test_a_restart_parses_no_rule_again(
     assert decided(found) == {"a": 1, "b": 2, "c": 3}
 
 
-async def test_beside_deciding_a_rule_is_compiled_by_another_process(
+async def test_beside_deciding_a_long_rule_is_compiled_by_another_process(
     bus: Bus, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with rulesets(settings, redis_url) as found:
-        await bus.activate_new("fourth", "then set d = 4")
+        await bus.activate_new("fourth", LONG)
         monkeypatch.setattr("domain.language.rule.plan_rule", None)
         assert decided(await found.refresh()) == {"a": 1, "b": 2, "c": 3, "d": 4}
 
@@ -235,7 +239,7 @@ async def test_an_approved_rule_decides_though_the_compiler_fails(
     bus: Bus, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with rulesets(settings, redis_url) as found:
-        await bus.activate_new("fourth", "then set d = 4")
+        await bus.activate_new("fourth", LONG)
         monkeypatch.setattr("worker.compiler.process.sys.executable", "/nowhere/python")
         assert decided(await found.refresh()) == {"a": 1, "b": 2, "c": 3, "d": 4}
 
@@ -257,6 +261,62 @@ async def test_a_raised_revision_swaps_the_snapshot_and_compiles_only_what_is_ne
         assert sorted(compiled) == ["first", "fourth", "second", "third"]
         assert all(compiled[rule.name] is rule.compiled for rule in before.rules)
         assert len(before.rules) == len(RULES), "a snapshot never changes"
+
+
+async def test_after_a_change_only_what_changed_is_read(
+    bus: Bus, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rulesets(settings, redis_url) as found:
+        await bus.activate_new("fourth", "then set d = 4")
+        second = next(rule for rule in (await bus.ask("ruleset"))["items"] if rule["name"] == "second")["ruleId"]
+        await bus.tell("bob", "deactivate", {"ruleId": second})
+        with monkeypatch.context() as unread:
+            unread.setattr(PostgresActiveRules, "members", None)
+            unread.setattr(RedisActiveRules, "members", None)
+            assert decided(await found.refresh()) == {"a": 1, "c": 3, "d": 4}
+        assert told(found.current) == await truth(bus)
+        await bus.tell("bob", "activate", {"ruleId": second})
+        assert decided(await found.refresh()) == {"a": 1, "b": 2, "c": 3, "d": 4}
+        assert told(found.current) == await truth(bus)
+
+
+async def nothing_changed(*_: object) -> tuple[list[Any], list[Any]]:
+    return [], []
+
+
+async def too_much_changed(*_: object) -> tuple[list[Any], list[Any]]:
+    return [None] * CHANGES_MAX, [None]
+
+
+async def another_ended(*_: object) -> tuple[list[Any], list[Any]]:
+    return [(None, 1, b"of none")], []
+
+
+@pytest.mark.parametrize("changes", [nothing_changed, too_much_changed, another_ended])
+async def test_where_the_changes_do_not_make_the_digest_everything_is_looked_at(
+    bus: Bus, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch, changes: Callable[..., object]
+) -> None:
+    async with rulesets(settings, redis_url) as found:
+        await bus.activate_new("fourth", "then set d = 4")
+        monkeypatch.setattr(PostgresActiveRules, "changes", changes)
+        assert decided(await found.refresh()) == {"a": 1, "b": 2, "c": 3, "d": 4}
+        assert told(found.current) == await truth(bus)
+
+
+async def test_rules_that_do_not_have_the_digest_are_refused_and_the_others_go_on_deciding(
+    bus: Bus, settings: Settings, redis_url: str
+) -> None:
+    async with rulesets(settings, redis_url) as found:
+        before = found.current
+        await bus.activate_new("fourth", "then set d = 4")
+        connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+        try:
+            await connection.execute("UPDATE rule_version SET dsl_content = 'then set a = 666' WHERE name = 'fourth'")
+        finally:
+            await connection.close()
+        with pytest.raises(RulesetBrokenError):
+            await found.refresh()
+        assert found.current is before
 
 
 async def test_a_worker_that_hears_no_event_finds_a_change_at_its_next_poll(

@@ -15,6 +15,7 @@ from domain.rules.rule import Rule
 from worker.adapters.postgres.rules import content_of
 from worker.adapters.postgres.statements import statements
 
+Member = tuple[RuleId, int, bytes]
 _SQL: Final = statements("ruleset")
 
 
@@ -44,12 +45,23 @@ class PostgresActiveRules:
             rows = await self._connection.fetch(_SQL["members"])
         else:
             rows = await self._connection.fetch(_SQL["members_at"], revision)
-        return [(RuleId(str(row["rule_id"])), row["version"], row["content_digest"]) for row in rows]
+        return _members(rows)
+
+    async def changes(self, since: int, revision: int) -> tuple[Sequence[Member], Sequence[Member]]:
+        ended = await self._connection.fetch(_SQL["ended_between"], since, revision)
+        begun = await self._connection.fetch(_SQL["begun_between"], since, revision)
+        before, after = _members(ended), _members(begun)
+        both = set(before).intersection(after)  # went, and came back
+        return [one for one in before if one not in both], [one for one in after if one not in both]
 
     async def load(self, versions: Sequence[tuple[RuleId, int]]) -> Sequence[ActiveRule]:
         ids = [UUID(rule_id.value) for rule_id, _ in versions]
         rows = await self._connection.fetch(_SQL["load_versions"], ids, [number for _, number in versions])
         return [ActiveRule(RuleId(str(row["rule_id"])), row["version"], content_of(row)) for row in rows]
+
+
+def _members(rows: Sequence[asyncpg.Record]) -> list[Member]:
+    return [(RuleId(str(row["rule_id"])), row["version"], row["content_digest"]) for row in rows]
 
 
 def _state(row: asyncpg.Record | None) -> RulesetState:

@@ -7,6 +7,7 @@ tampered with costs a read from Postgres and changes no decision. Values are msg
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
@@ -63,49 +64,48 @@ class RedisActiveRules:
         self.is_up = True
         if data is None:
             return None
-        try:
-            found = _MEMBERS.decode(data)
-        except msgspec.MsgspecError:
-            found = []
-        if ruleset_digest(content for _, _, content in found) != digest:
+        members = await asyncio.to_thread(_members, data, digest)
+        if members is None:
             _log.warning("cache_entry_refused", entry="members")
-            return None
-        return [(RuleId(rule_id), version, content) for rule_id, version, content in found]
+        return members
 
     async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, ActiveRule]:
         found: dict[bytes, ActiveRule] = {}
         try:
-            async with asking(self._breaker):
-                for start in range(0, len(digests), _CHUNK):
-                    chunk = digests[start : start + _CHUNK]
-                    keys = [_rule_key(digest) for digest in chunk]
-                    values = cast("list[bytes | None]", await self._client.mget(keys))
-                    for digest, data in zip(chunk, values, strict=True):
-                        rule = _rule(data)
-                        if rule is not None and rule.digest == digest:
-                            found[digest] = rule
-                        elif data is not None:
-                            _log.warning("cache_entry_refused", entry="rule")
-            self.is_up = True
+            for start in range(0, len(digests), _CHUNK):
+                chunk = digests[start : start + _CHUNK]
+                async with asking(self._breaker):
+                    values = cast(
+                        "list[bytes | None]", await self._client.mget([_rule_key(digest) for digest in chunk])
+                    )
+                rules, refused = await asyncio.to_thread(_rules, chunk, values)
+                found |= rules
+                for _ in range(refused):
+                    _log.warning("cache_entry_refused", entry="rule")
+                self.is_up = True
         except UnavailableError as error:
             self._failed("load", error)
         return found
 
-    async def store(
-        self, digest: bytes, members: Sequence[tuple[RuleId, int, bytes]], rules: Sequence[ActiveRule]
-    ) -> None:
+    async def store_members(self, digest: bytes, members: Sequence[tuple[RuleId, int, bytes]]) -> None:
+        data = await asyncio.to_thread(_encoded_members, members)
         try:
             async with asking(self._breaker):
-                for start in range(0, len(rules), _CHUNK):
-                    async with self._client.pipeline(transaction=False) as pipeline:
-                        for rule in rules[start : start + _CHUNK]:
-                            pipeline.set(_rule_key(rule.digest), _encoded(rule), ex=EXPIRY_S)
-                        await pipeline.execute()
-                listing = [(rule_id.value, version, content) for rule_id, version, content in members]
-                await self._client.set(_members_key(digest), _ENCODER.encode(listing), ex=EXPIRY_S)
+                await self._client.set(_members_key(digest), data, ex=EXPIRY_S)
             self.is_up = True
         except UnavailableError as error:
-            self._failed("store", error)
+            self._failed("store_members", error)
+
+    async def store_rules(self, rules: Sequence[ActiveRule]) -> None:
+        try:
+            for start in range(0, len(rules), _CHUNK):
+                async with asking(self._breaker), self._client.pipeline(transaction=False) as pipeline:
+                    for rule in rules[start : start + _CHUNK]:
+                        pipeline.set(_rule_key(rule.digest), _encoded(rule), ex=EXPIRY_S)
+                    await pipeline.execute()
+                self.is_up = True
+        except UnavailableError as error:
+            self._failed("store_rules", error)
 
     async def ping(self, timeout_s: float) -> None:
         """Ask the cache for an answer within ``timeout_s``; raises UnavailableError when none comes."""
@@ -118,8 +118,23 @@ class RedisActiveRules:
         self.is_up = True
 
     def _failed(self, call: str, error: UnavailableError) -> None:
+        if self.is_up:  # once, and not for every part of a large ruleset
+            _log.warning("cache_away", call=call, reason=error.message)
         self.is_up = False
-        _log.warning("cache_away", call=call, reason=error.message)
+
+
+def _members(data: bytes, digest: bytes) -> list[tuple[RuleId, int, bytes]] | None:
+    try:
+        found = _MEMBERS.decode(data)
+    except msgspec.MsgspecError:
+        return None
+    if ruleset_digest(content for _, _, content in found) != digest:
+        return None
+    return [(RuleId(rule_id), version, content) for rule_id, version, content in found]
+
+
+def _encoded_members(members: Sequence[tuple[RuleId, int, bytes]]) -> bytes:
+    return _ENCODER.encode([(rule_id.value, version, content) for rule_id, version, content in members])
 
 
 def _members_key(digest: bytes) -> str:
@@ -147,9 +162,21 @@ def _encoded(rule: ActiveRule) -> bytes:
     )
 
 
-def _rule(data: bytes | None) -> ActiveRule | None:
-    if data is None:
-        return None
+def _rules(digests: Sequence[bytes], values: Sequence[bytes | None]) -> tuple[dict[bytes, ActiveRule], int]:
+    """Return the rules of entries that pass their digests, and how many do not."""
+    found: dict[bytes, ActiveRule] = {}
+    refused = 0
+    for digest, data in zip(digests, values, strict=True):
+        if data is not None:
+            rule = _rule(data)
+            if rule is not None and rule.digest == digest:
+                found[digest] = rule
+            else:
+                refused += 1
+    return found, refused
+
+
+def _rule(data: bytes) -> ActiveRule | None:
     try:
         cached = _RULE.decode(data)
         content = RuleContent(

@@ -7,6 +7,7 @@ else made, changed, moved or kept from another release is as good as absent.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
@@ -36,41 +37,50 @@ class RedisPlans:
         self._secret = secret
         self._release = release
         self._breaker = breaker
+        self._is_up = True
 
     async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, StoredPlan]:
         found: dict[bytes, StoredPlan] = {}
         try:
-            async with asking(self._breaker):
-                for start in range(0, len(digests), _CHUNK):
-                    chunk = digests[start : start + _CHUNK]
-                    keys = [_key(digest) for digest in chunk]
-                    values = cast("list[bytes | None]", await self._client.mget(keys))
-                    for digest, data in zip(chunk, values, strict=True):
-                        plan = None if data is None else self._opened(digest, data)
-                        if plan is not None:
-                            found[digest] = plan
+            for start in range(0, len(digests), _CHUNK):
+                chunk = digests[start : start + _CHUNK]
+                async with asking(self._breaker):
+                    values = cast("list[bytes | None]", await self._client.mget([_key(digest) for digest in chunk]))
+                found |= await asyncio.to_thread(self._opened, chunk, values)
+                self._is_up = True
         except UnavailableError as error:
-            _log.warning("cache_away", call="load_plans", reason=error.message)
+            self._failed("load_plans", error)
         return found
 
     async def store(self, plans: Mapping[bytes, StoredPlan]) -> None:
         entries = list(plans.items())
         try:
-            async with asking(self._breaker):
-                for start in range(0, len(entries), _CHUNK):
-                    async with self._client.pipeline(transaction=False) as pipeline:
-                        for digest, plan in entries[start : start + _CHUNK]:
-                            pipeline.set(_key(digest), self._seal(digest, plan) + plan, ex=EXPIRY_S)
-                        await pipeline.execute()
+            for start in range(0, len(entries), _CHUNK):
+                async with asking(self._breaker), self._client.pipeline(transaction=False) as pipeline:
+                    for digest, plan in entries[start : start + _CHUNK]:
+                        pipeline.set(_key(digest), self._seal(digest, plan) + plan, ex=EXPIRY_S)
+                    await pipeline.execute()
+                self._is_up = True
         except UnavailableError as error:
-            _log.warning("cache_away", call="store_plans", reason=error.message)
+            self._failed("store_plans", error)
 
-    def _opened(self, digest: bytes, data: bytes) -> StoredPlan | None:
-        seal, body = data[:SEAL_BYTES], data[SEAL_BYTES:]
-        if not hmac.compare_digest(seal, self._seal(digest, body)):
-            _log.info("cache_entry_refused", entry="plan")
-            return None
-        return body
+    def _failed(self, call: str, error: UnavailableError) -> None:
+        if self._is_up:  # once, and not for every part of a large ruleset
+            _log.warning("cache_away", call=call, reason=error.message)
+        self._is_up = False
+
+    def _opened(self, digests: Sequence[bytes], values: Sequence[bytes | None]) -> dict[bytes, StoredPlan]:
+        """Return the plans of entries whose seals are ours."""
+        found: dict[bytes, StoredPlan] = {}
+        for digest, data in zip(digests, values, strict=True):
+            if data is None:
+                continue
+            seal, body = data[:SEAL_BYTES], data[SEAL_BYTES:]
+            if hmac.compare_digest(seal, self._seal(digest, body)):
+                found[digest] = body
+            else:
+                _log.info("cache_entry_refused", entry="plan")
+        return found
 
     def _seal(self, digest: bytes, body: bytes) -> bytes:
         seal = hashlib.blake2b(key=self._secret, digest_size=SEAL_BYTES, person=b"rulestream.plan")

@@ -37,6 +37,19 @@ SELECT rule_id, version, content_digest
   FROM ruleset_member
  WHERE from_revision <= $1::bigint AND (until_revision IS NULL OR until_revision > $1::bigint);
 
+-- name: ended_between
+-- What decided at a revision and was taken out by a later one, or before it.
+SELECT rule_id, version, content_digest
+  FROM ruleset_member
+ WHERE until_revision > $1::bigint AND until_revision <= $2::bigint AND from_revision <= $1::bigint;
+
+-- name: begun_between
+-- What decides at a revision and was put in after an earlier one.
+SELECT rule_id, version, content_digest
+  FROM ruleset_member
+ WHERE from_revision > $1::bigint AND from_revision <= $2::bigint
+   AND (until_revision IS NULL OR until_revision > $2::bigint);
+
 -- name: load_versions
 -- The content of versions.
 SELECT v.rule_id, v.version, v.name, v.description, v.dsl_content, v.priority, v.tags, v.effective_from,

@@ -1,0 +1,208 @@
+"""Making the ruleset of a state: its rules found, verified and compiled.
+
+The rules come from the cache, or from Postgres where the cache is away, behind, or fails the digest. What was made of a
+rule's text is in the cache too, so that a restart does not parse it again. Rules are read and made some at a time: what
+was read of them goes as soon as they are made, and facts are decided in between.
+
+After a change only what changed is read, from Postgres, and verified by the digest of the whole, of which the rest is
+at hand. Whenever that does not give the digest, everything is looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import structlog
+
+from domain.decisions.ruleset import ActiveRule, BoundRule, Ruleset, RulesetState, bind, ruleset_digest
+from domain.errors import RulestreamError, UnavailableError
+from domain.identifiers import RuleId
+from domain.language import CompiledRule, InvalidRuleError, StoredPlan, StoredPlanError, compile_rule, restore_rule
+from domain.ports import ActiveRules, ActiveRulesCache, DslCompiler, PlanCache
+
+CHANGES_MAX: Final = 500  # rules that came or went, above which everything is looked at
+QUICK_CODE_POINTS: Final = 2_000  # of all texts to compile, up to which starting another process takes longer
+_CHUNK: Final = 500  # rules that are read and made at once
+_COMPILED_CHUNK: Final = 100  # rules that one of two compilers takes at a time
+_ALONE_MAX: Final = 200  # rules at the start that are compiled sooner than another process is there
+_log = structlog.get_logger(__name__)
+
+Member = tuple[RuleId, int, bytes]
+_Item = TypeVar("_Item")
+
+
+class RulesetBrokenError(RulestreamError):
+    """The rules in the store do not have the digest that the store says: the database was tampered with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A ruleset, and its rules' content digests in order: what its digest is made of."""
+
+    ruleset: Ruleset
+    digests: list[bytes]
+
+
+class RulesetLoader:
+    """Makes rulesets. With an earlier one it is taken that facts are decided meanwhile."""
+
+    def __init__(self, cache: ActiveRulesCache, plans: PlanCache, compiler: DslCompiler) -> None:
+        self._cache = cache
+        self._plans = plans
+        self._compiler = compiler
+
+    async def load(self, state: RulesetState, active_rules: ActiveRules, earlier: Loaded | None) -> Loaded:
+        """Return the ruleset of a state that a transaction holds. Raises UnavailableError, RulesetBrokenError."""
+        if earlier is not None and earlier.ruleset.revision < state.revision:
+            changed = await self._changed(state, active_rules, earlier)
+            if changed is not None:
+                return changed
+        return await self._whole(state, active_rules, None if earlier is None else earlier.ruleset)
+
+    # What changed
+
+    async def _changed(self, state: RulesetState, active_rules: ActiveRules, earlier: Loaded) -> Loaded | None:
+        """Return the earlier ruleset with what changed since; None where that does not have the state's digest."""
+        ended, begun = await active_rules.changes(earlier.ruleset.revision, state.revision)
+        if len(ended) + len(begun) > CHANGES_MAX:
+            return None
+        gone = {digest for _, _, digest in ended}
+        new = [(rule_id, version) for rule_id, version, _ in begun]
+        digests = earlier.digests.copy()
+        for digest in gone:
+            place = bisect_left(digests, digest)
+            if place == len(digests) or digests[place] != digest:
+                return None
+            del digests[place]
+        rules = {rule.digest: rule for rule in await active_rules.load(new)} if new else {}
+        for digest in rules:
+            insort(digests, digest)
+        if await asyncio.to_thread(ruleset_digest, digests) != state.digest:
+            return None
+        bound = await self._bound(rules, is_deciding=True)
+        if rules:
+            await self._cache.store_rules(list(rules.values()))
+        return Loaded(_changed(earlier.ruleset, state, gone, list(bound.values())), digests)
+
+    # Everything
+
+    async def _whole(self, state: RulesetState, active_rules: ActiveRules, earlier: Ruleset | None) -> Loaded:
+        bound = {} if earlier is None else earlier.by_digest()
+        is_deciding = earlier is not None
+        cached = await self._cache.members(state.digest)
+        members = await active_rules.members(state.revision) if cached is None else cached
+        for chunk in _chunks([digest for _, _, digest in members if digest not in bound]):
+            bound |= await self._bound(await self._cache.load(chunk), is_deciding=is_deciding)
+        absent = _absent(members, bound)
+        if absent and cached is not None:  # the digest vouches for contents, not for ids
+            members = await active_rules.members(state.revision)
+            absent = _absent(members, bound)
+        await self._read(absent, active_rules, bound, is_deciding=is_deciding)
+        digests = sorted(digest for _, _, digest in members if digest in bound)
+        if ruleset_digest(digests) != state.digest:
+            # The cache led astray (its list names rules that do not fit its digests): everything from the truth.
+            members = absent = list(await active_rules.members(state.revision))
+            bound = {}
+            await self._read(members, active_rules, bound, is_deciding=is_deciding)
+            digests = sorted(bound)
+            if ruleset_digest(digests) != state.digest:
+                raise RulesetBrokenError("the active rules in Postgres do not have the ruleset's digest")
+        if absent or cached is None:
+            await self._cache.store_members(state.digest, members)
+        return Loaded(Ruleset(state.revision, [bound[digest] for digest in digests], state.digest), digests)
+
+    async def _read(
+        self,
+        members: Sequence[Member],
+        active_rules: ActiveRules,
+        bound: dict[bytes, BoundRule],
+        *,
+        is_deciding: bool,
+    ) -> None:
+        """Read rules from Postgres, put them among the bound ones, and into the cache."""
+        for chunk in _chunks(members):
+            rules = await active_rules.load([(rule_id, version) for rule_id, version, _ in chunk])
+            bound |= await self._bound({rule.digest: rule for rule in rules}, is_deciding=is_deciding)
+            await self._cache.store_rules(rules)
+
+    async def _bound(self, rules: Mapping[bytes, ActiveRule], *, is_deciding: bool) -> dict[bytes, BoundRule]:
+        """Make rules, of their plans where these are at hand, and keep the plans of the others."""
+        if not rules:
+            return {}
+        plans = await self._plans.load(list(rules))
+        compiled = await asyncio.to_thread(_restored, rules, plans) if plans else {}
+        others = {digest: rule for digest, rule in rules.items() if digest not in compiled}
+        if others:
+            sources = [rule.content.dsl_content for rule in others.values()]
+            found = await (self._compiled(sources) if is_deciding else self._compiled_by_two(sources))
+            made = dict(zip(others, found, strict=True))
+            compiled.update(made)
+            await self._plans.store({digest: one.stored for digest, one in made.items() if one.stored is not None})
+        return {digest: bind(rule, digest, compiled[digest]) for digest, rule in rules.items()}
+
+    # Compiling
+
+    async def _compiled(self, sources: Sequence[str]) -> Sequence[CompiledRule]:
+        """Compile rules while facts are decided: more than a little is another process's."""
+        if sum(map(len, sources)) <= QUICK_CODE_POINTS:
+            return await asyncio.to_thread(_compile_all, sources)
+        try:
+            return await self._compiler.compile(sources)
+        except (InvalidRuleError, UnavailableError) as error:
+            # These rules were checked and approved: that the compiler fails on them must not keep them from deciding.
+            _log.warning("compiler_failed", reason=error.message, rules=len(sources))
+            return await asyncio.to_thread(_compile_all, sources)
+
+    async def _compiled_by_two(self, sources: Sequence[str]) -> Sequence[CompiledRule]:
+        """Compile rules before there are facts to decide: here, and in the compiler's process at the same time."""
+        if len(sources) <= _ALONE_MAX:
+            return await asyncio.to_thread(_compile_all, sources)
+        made: dict[int, Sequence[CompiledRule]] = {}
+        waiting = deque(range(0, len(sources), _COMPILED_CHUNK))
+
+        async def here() -> None:
+            while waiting:
+                start = waiting.popleft()
+                made[start] = await asyncio.to_thread(_compile_all, sources[start : start + _COMPILED_CHUNK])
+
+        async def there() -> None:
+            while waiting:
+                start = waiting.popleft()
+                made[start] = await self._compiled(sources[start : start + _COMPILED_CHUNK])
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(there())
+            group.create_task(here())
+        return [rule for start in sorted(made) for rule in made[start]]
+
+
+def _changed(earlier: Ruleset, state: RulesetState, gone: set[bytes], new: list[BoundRule]) -> Ruleset:
+    kept = [rule for rule in earlier.rules if rule.digest not in gone]
+    return Ruleset(state.revision, [*kept, *new], state.digest)
+
+
+def _absent(members: Sequence[Member], bound: Mapping[bytes, BoundRule]) -> list[Member]:
+    return [member for member in members if member[2] not in bound]
+
+
+def _chunks(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+
+
+def _compile_all(sources: Sequence[str]) -> list[CompiledRule]:
+    return [compile_rule(source) for source in sources]
+
+
+def _restored(rules: Mapping[bytes, ActiveRule], plans: Mapping[bytes, StoredPlan]) -> dict[bytes, CompiledRule]:
+    restored: dict[bytes, CompiledRule] = {}
+    for digest, plan in plans.items():
+        try:
+            restored[digest] = restore_rule(rules[digest].content.dsl_content, plan)
+        except StoredPlanError:
+            _log.warning("cache_entry_refused", entry="plan", reason="not a plan of this release")
+    return restored
