@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 USED_AS_A_WHOLE := tests/behaviour tests/cli tests/end_to_end tests/faults tests/governance
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test bench bench-worker bench-pipeline fuzz governance faults check lint types imports format lock clean
+.PHONY: help run dev test bench bench-worker bench-pipeline bench-scale fuzz governance faults check lint types imports format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -53,6 +53,9 @@ bench-pipeline: $(STAMP) ## how fast and how soon a worker decides facts, beside
 	@$(BIN)/rulestream bench latency --check
 	@$(BIN)/rulestream bench backlog --check
 	@$(BIN)/rulestream bench start --check
+
+bench-scale: $(STAMP) ## facts a second up to 100,000 rules, beside other engines, and workers with so many; fails when a floor does not hold
+	@$(BIN)/rulestream bench scale --check
 
 fuzz: $(STAMP) ## the long form of the fuzzers: FUZZ_RUNS=100000 inputs each, over rules and over facts
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock

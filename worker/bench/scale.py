@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from domain.decisions.ruleset import BoundRule, Ruleset
+from worker.bench.scale_peers import PEERS, PeerReport, ScalePeer, compare_peers, peer_versions
 from worker.bench.scale_rulesets import EveryRule, active_rules, bound_rules, collector_as_in_a_worker
 from worker.bench.scale_start import ReadyReport
 from worker.bench.scale_timing import Course, decided, deliveries, facts_per_second, facts_within, ratio_of_pairs
@@ -67,6 +68,7 @@ class WorkloadReport(msgspec.Struct, rename="camel", frozen=True, omit_defaults=
     tried_always: dict[int, int]
     fact_bytes: int
     compile_seconds: float
+    peers: list[PeerReport]
 
 
 class ScaleReport(msgspec.Struct, rename="camel", frozen=True):
@@ -78,6 +80,7 @@ class ScaleReport(msgspec.Struct, rename="camel", frozen=True):
     floors_hold: bool
     unmeasured: list[str]
     python: str
+    versions: dict[str, str | None]
 
 
 def at_least(name: str, value: float, least: float) -> Floor:
@@ -95,6 +98,7 @@ def measure(
     sizes: Sequence[int] = SIZES,
     seconds: float = SECONDS,
     update: Callable[[int], None] = lambda _done: None,
+    peers: Sequence[ScalePeer] = PEERS,
 ) -> list[WorkloadReport]:
     """Measure workloads one after the other; ``seconds`` is the time for each size.
 
@@ -103,13 +107,17 @@ def measure(
     """
     reports: list[WorkloadReport] = []
     for number, workload in enumerate(workloads):
-        reports.append(measure_one(workload, sizes, seconds, partial(_update, update, number * max(sizes))))
+        reports.append(measure_one(workload, sizes, seconds, partial(_update, update, number * max(sizes)), peers))
         update((number + 1) * max(sizes))
     return reports
 
 
 def measure_one(
-    workload: Workload, sizes: Sequence[int], seconds: float, update: Callable[[int], None] = lambda _done: None
+    workload: Workload,
+    sizes: Sequence[int],
+    seconds: float,
+    update: Callable[[int], None] = lambda _done: None,
+    peers: Sequence[ScalePeer] = PEERS,
 ) -> WorkloadReport:
     """Measure one workload in every size; raises BenchError."""
     if min(sizes) < SIZE_MIN:
@@ -136,6 +144,7 @@ def measure_one(
             every = Course(EveryRule(1, bound[:SIZE_MIN]), smallest.deliveries)
             _ = _matches(workload, SIZE_MIN, every)  # each rule's functions are made when first needed
             unindexed_ratio = round(ratio_of_pairs(smallest, every), 3)
+        asked = compare_peers(workload, courses, peers)
         for size, course in courses.items():  # last, as it may make what only trying every rule needs
             _compare(workload, bound[:size], course)
     return WorkloadReport(
@@ -149,6 +158,7 @@ def measure_one(
         tried_always={size: _tried_always(course) for size, course in courses.items()},
         fact_bytes=round(sum(len(one.data) for one in facts) / len(facts)),
         compile_seconds=round(compile_seconds, 2),
+        peers=asked,
     )
 
 
@@ -223,6 +233,7 @@ def report_of(reports: Sequence[WorkloadReport], ready: ReadyReport | None = Non
         floors_hold=all(floor.holds for floor in floors),
         unmeasured=unmeasured,
         python=platform.python_version(),
+        versions=peer_versions(),
     )
 
 

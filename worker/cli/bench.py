@@ -281,6 +281,9 @@ def scale(
     seconds: Annotated[
         float, typer.Option("--seconds", callback=_checked_seconds, help="Time for each size; more is steadier.")
     ] = 2.0,
+    peers: Annotated[
+        bool, typer.Option("--peers/--no-peers", help="Also ask other engines with the same rules, until they give up.")
+    ] = True,
     ready: Annotated[
         bool, typer.Option("--ready/--no-ready", help="Also start workers with so many rules, on servers of their own.")
     ] = True,
@@ -292,6 +295,7 @@ def scale(
     """
     from domain.errors import RulestreamError
     from worker.bench.scale import measure, report_of
+    from worker.bench.scale_peers import PEERS
     from worker.bench.scale_start import measure_ready, starts_count, starts_of
     from worker.bench.scale_workloads import WORKLOADS
 
@@ -299,7 +303,7 @@ def scale(
     counts = [int(size) for size in sizes.split(",")]
     try:
         with progress("rules", len(wanted) * max(counts)) as update:
-            found = measure(wanted, counts, seconds, update)
+            found = measure(wanted, counts, seconds, update, PEERS if peers else ())
     except RulestreamError as error:
         exit_with(error, as_json=json)
     started = None

@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from worker.bench.backlog import BacklogReport
     from worker.bench.compilation import CompilationReport
     from worker.bench.evaluation import EvaluationReport
@@ -187,7 +189,23 @@ def scale_tables(report: ScaleReport) -> list[Table | Text]:
             _mark(holds=floor.holds),
         )
     missing = [Text(f"not measured: {name}") for name in report.unmeasured]
-    return [table, behind, *_ready_tables(report.ready), floors, *missing]
+    return [table, *_peer_tables(report, sizes), behind, *_ready_tables(report.ready), floors, *missing]
+
+
+def _peer_tables(report: ScaleReport, sizes: Sequence[int]) -> list[Table | Text]:
+    if not any(one.peers for one in report.workloads):
+        return []
+    table = Table(title="the same of other engines, which only find the rules that match; and why they went no further")
+    table.add_column("workload")
+    table.add_column("engine")
+    for size in sizes:
+        table.add_column(f"{size:,}", justify="right")
+    table.add_column("note")
+    for one in report.workloads:
+        for peer in one.peers:
+            found = (_or_dash(peer.facts_per_second.get(size), ",.0f") for size in sizes)
+            table.add_row(one.name, peer.name, *found, peer.note or "")
+    return [table]
 
 
 def _ready_tables(ready: ReadyReport | None) -> list[Table | Text]:
