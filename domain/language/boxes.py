@@ -7,9 +7,8 @@ from functools import reduce
 from operator import and_
 from typing import Any, Final
 
-from domain.language.native import COMPARISONS
 from domain.language.plan import Const, Has, Invoke, Logic, Part, PlannedRow, PlannedRule, Select, Variable, children
-from domain.language.ranges import BOOLS, EVERYTHING, NUMBERS, Box, Path, Values, compared_with, equal_to, meet, union
+from domain.language.ranges import EVERYTHING, Box, Path, Values, compared_with, equal_to, meet, union
 
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
@@ -42,17 +41,16 @@ def show_path(path: Path) -> str:
     return ".".join(path[1:] if path[0] == "payload" else path)
 
 
-def values_of(part: Part, *, or_missing: bool = False) -> tuple[Path, Values] | None:
+def values_of(part: Part) -> tuple[Path, Values] | None:
     """Return the path that a part is about and the values that it asks for, when it is about one path alone.
 
-    For all other values the part is false or missing; with ``or_missing`` they are returned too for which it is
-    missing, so that it is false for all others.
+    For all other values the part is false or missing.
     """
     if isinstance(part, Logic):
         first: Path | None = None
         found: list[Values] = []
         for item in part.items:
-            one = values_of(item, or_missing=or_missing)
+            one = values_of(item)
             if one is None or (first is not None and one[0] != first):
                 return None
             first = one[0]
@@ -60,15 +58,12 @@ def values_of(part: Part, *, or_missing: bool = False) -> tuple[Path, Values] | 
         assert first is not None
         return first, union(found) if part.operator == "||" else reduce(and_, found)
     if isinstance(part, Invoke) and len(part.arguments) == 2:
-        return _compared(part, or_missing=or_missing)
+        return _compared(part)
     path = path_of(part)
-    if path is None:
-        return None
-    true = Values(bools=frozenset({True}))
-    return path, true | BOOLS.complement() if or_missing else true
+    return None if path is None else (path, Values(bools=frozenset({True})))
 
 
-def _compared(part: Invoke, *, or_missing: bool) -> tuple[Path, Values] | None:
+def _compared(part: Invoke) -> tuple[Path, Values] | None:
     left, right = part.arguments
     operator = part.name
     if isinstance(left, Const) and operator in _FLIPPED:
@@ -80,9 +75,7 @@ def _compared(part: Invoke, *, or_missing: bool) -> tuple[Path, Values] | None:
         values = [equal_to(item) for item in right.value]
         return None if None in values else (path, union(one for one in values if one is not None))
     compared = compared_with(operator, right.value)
-    if compared is None:
-        return None
-    return path, compared | NUMBERS.complement() if or_missing and operator in COMPARISONS else compared
+    return None if compared is None else (path, compared)
 
 
 def box_of(condition: Part | None) -> Box | Impossible | None:

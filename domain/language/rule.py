@@ -16,12 +16,11 @@ from typing import Any, Final
 
 from domain.language.assembly import Applied, Assembled, Condition, Evaluate, Written, assemble, write
 from domain.language.demanding import demand_of
-from domain.language.demands import AllOf, Asked, Demand, View
+from domain.language.demands import Asked
 from domain.language.outcome import MergeKind, Outcome, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
 from domain.language.problems import InvalidRuleError, Problem
-from domain.language.ranges import Values
 from domain.language.record import (
     RuleRecord,
     StoredPlan,
@@ -113,14 +112,6 @@ class CompiledRule:
     def constant(self) -> Outcome | None:
         """What ``applied`` gives, where that is the same for every fact."""
         return self.functions().constant
-
-    @property
-    def demands(self) -> tuple[Demand, ...]:
-        """Those parts of ``demand`` that all have to be met and ask for values."""
-        items = self.demand.items if isinstance(self.demand, AllOf) else (self.demand,)
-        return tuple(
-            one for one in items if isinstance(one, Demand) and isinstance(one.test, Values) and one.view is View.AS_IS
-        )
 
     @property
     def stored(self) -> StoredPlan | None:

@@ -257,23 +257,21 @@ MISSING = object()
         ("a == null", [None], [0, False, "", [], {}, MISSING]),
         ("a in ['x', 1, null, true]", ["x", 1, 1.0, None, True], ["y", 2, False, [], ["x"], MISSING]),
         ("a == 'x' || a == 2 || 3 == a", ["x", 2, 3.0], [1, "2", MISSING]),
-        ("a in []", [], ["x", 1, None, [], MISSING]),
         ("a == 9007199254740993", [2**53 + 1], [2**53, float(2**53), 2**53 + 2]),
         ("a == 9007199254740992.0", [2**53, float(2**53)], [2**53 + 1]),
         ("a == 4611686018427387903", [2**62 - 1], [2**62, float(2**62)]),
         ("a > 1 && a <= 2.5", [2, 1.5, 2.5, 1 + 2**-52], [1, 1.0, 3, 2.5000001, True, "2", None, [], {}, MISSING]),
         ("a >= 1 && a < 2.5", [1, 1.0, 2, 2.4999], [0.9999, 2.5, 3, True, False, MISSING]),
         ("1 < a && 3 > a && a != 2", [1.5, 2.5], [1, 2, 2.0, 3]),
-        ("a > 1 && a < 1", [], [0, 1, 2, "x", None, MISSING]),
         ("a < 5", [4, -(2**63), -1e300, 0.0], [5, 5.0, 2**64 - 1, 1e300, False, "4", MISSING]),
         ("a >= 5", [5, 5.0, 2**63 - 1, 2**64 - 1, 1e300], [4, True, "5", None]),
         ("a < 1 || a > 2 || a == 'x'", [0, 3, "x"], [1, 2, 1.5, "y", MISSING]),
         ("a != 1", [0, 2, True, "x", None, [], {}], [1, 1.0, MISSING]),
         ("a != 'x'", ["y", 1, None, False, []], ["x", MISSING]),
         ("a != 'x' && a != 'y'", ["z", 1], ["x", "y"]),
-        ("a == 'x' && xs.exists(x, x == 1)", ["x", MISSING], ["y", 1, None, []]),
-        ("a > 1 && xs.exists(x, x == 1)", [2, "x", True, None, [], {}, MISSING], [1, 0.5]),
-        ("a && xs.exists(x, x == 1)", [True, "x", 1, None, MISSING], [False]),
+        ("a == 'x' && int(s) == 1", ["x", MISSING], ["y", 1, None, []]),
+        ("a > 1 && int(s) == 1", [2, "x", True, None, [], {}, MISSING], [1, 0.5]),
+        ("a && int(s) == 1", [True, "x", 1, None, MISSING], [False]),
         ("a == 'x' && 1 / b == 1", ["x"], ["y", None, MISSING]),
     ],
 )  # fmt: skip
@@ -293,7 +291,7 @@ def test_a_rule_is_found_for_the_values_that_it_demands_and_left_out_for_others(
 @pytest.mark.parametrize("holder", [MISSING, None, 1, True, "text", [], [{"b": 1}], {}])
 def test_a_step_into_what_is_no_object_is_a_path_that_is_absent(holder: Any) -> None:
     payload = {} if holder is MISSING else {"a": holder}
-    rules = ["a.b == 1", "a.b > 0 && xs.exists(x, x)", "a.b.c == 'x'", "a.b.c == 'x' && xs.exists(x, x)"]
+    rules = ["a.b == 1", "a.b > 0 && int(s) == 1", "a.b.c == 'x'", "a.b.c == 'x' && int(s) == 1"]
     assert candidates(rules, payload) == [1, 3]
 
 
@@ -324,20 +322,15 @@ def test_a_value_of_a_type_that_json_does_not_have_is_for_each_rule_to_say() -> 
     [
         "when a == 1 then set x = 1 else set x = 2",
         "then set x = 1",
-        "a == 1 || b == 2",
-        "xs.exists(x, x == 1) && a == 1",
+        "a == 1 || fact.id == 'x'",
+        "int(s) == 1 && a == 1",
+        "xs.exists(x, x == a)",
         "decision.a == 1",
         "fact.type == 'x'",
-        "!(a == 1)",
-        "a.?b.orValue(1) == 1",
-        "xs[0] == 1",
-        "a == decimal('1')",
-        "a < 9223372036854775807",
-        f"a in {list(range(1_001))}",
+        "!has(payload.a) || a != 1",
         "a" + ".b" * filing.STEPS_MAX + " == 1",
-        "a.substring(0, 1) == 'x' && b == 1",
         "a.replace('x', 'y', 1) == 'x' && b == 1",
-        "table first\n| a | xs.map(x, x).size() | set x |\n| 1 | 2 | 3 |",
+        "table first\n| a | int(s) | set x |\n| 1 | 2 | 3 |",
     ],
 )
 def test_a_rule_that_demands_nothing_for_certain_is_tried_on_every_fact(source: str) -> None:
@@ -345,7 +338,7 @@ def test_a_rule_that_demands_nothing_for_certain_is_tried_on_every_fact(source: 
 
 
 def test_candidates_come_in_the_order_of_the_plan() -> None:
-    rules = ["b == 1", "a == 1", "c || d", "b > 0", "a != 2", "b in [1, 2]", "a >= 1"]
+    rules = ["b == 1", "a == 1", "fact.id == 'x'", "b > 0", "a != 2", "b in [1, 2]", "a >= 1"]
     assert candidates(rules, {"a": 1, "b": 1}) == [0, 1, 2, 3, 4, 5, 6]
     assert candidates(rules, {"a": 2, "b": 2}) == [2, 3, 5, 6]
 
