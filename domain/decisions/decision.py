@@ -12,7 +12,7 @@ from domain.rules.content import Priority
 Branch = Literal["then", "else"]
 
 
-class Match(NamedTuple):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """One rule that took a branch for the fact, and what it alone contributed."""
 
     rule_id: str
@@ -24,13 +24,19 @@ class Match(NamedTuple):
     rows: list[int] | None = None
 
 
-class FixedMatch(Match):
+class FixedMatch(Match, frozen=True, gc=False):
     """A match of a rule that gives the same for every fact: one object for all of them.
 
-    ``written`` is room for the bytes that whoever writes decisions makes of it, once.
+    ``written`` is room for the bytes that whoever writes decisions makes of it, once (by ``force_setattr``);
+    it is no part of the value.
     """
 
     written: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FixedMatch) and _values(self) == _values(other)
+
+    __hash__ = None  # type: ignore[assignment]  # outputs are dictionaries
 
 
 class Effect(NamedTuple):
@@ -51,8 +57,16 @@ class Fault(NamedTuple):
     column: int
 
 
+def _values(match: Match) -> tuple[Any, ...]:
+    return match.rule_id, match.name, match.version, match.priority, match.branch, match.output, match.rows
+
+
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """The whole decision on one fact under one ruleset; ``matched`` when some rule took its ``then``."""
+    """The whole decision on one fact under one ruleset; ``matched`` when some rule took its ``then``.
+
+    ``matches`` are by priority, then name, then id of their rules. A rule that gives the same for every fact has one
+    ``Match`` for all of them.
+    """
 
     fact: Fact
     revision: int

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from domain.decisions.decision import Decision, Effect, Fault
 from domain.decisions.fact import Fact
-from domain.decisions.merge import Fields, Merge, joined
+from domain.decisions.merge import Merge, joined
 from domain.decisions.ruleset import BoundRule, Plan, Ruleset
 from domain.decisions.taken import Taken
-from domain.language import Evaluate, RuleFault
+from domain.language import Evaluate, Path, RuleFault
 
 FAULTS_MAX: Final = 100
 _NOTHING: Final[dict[str, Any]] = {}
@@ -167,7 +167,7 @@ def _output(taken: list[Taken], course: _Course) -> dict[str, Any]:
     """Return the merged output; what rules gave that meets nowhere is put together as it is."""
     if len(taken) == 1 and taken[0].fields is not None:
         return taken[0].match.output
-    fields: Fields = []
+    fields: list[tuple[Path, Any, bool]] = []
     for one in taken:
         if one.fields is None:  # it writes a path twice
             return _merge(taken, course).output()

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from domain.language import AdditionError, Contribution, MergeKind, Path, add_values, to_json
 
 # A rule's part of an output: paths, no two of them the same, with JSON data, and whether that is a list to append.
-Fields = list[tuple[Path, Any, bool]]
+Fields = tuple[tuple[Path, Any, bool], ...]
 
 _SET: Final = MergeKind.SET
 _APPEND: Final = MergeKind.APPEND
@@ -82,13 +82,13 @@ def fields_of(contributions: Sequence[Contribution]) -> Fields | None:
 
     Raises ValueError for a value that has no JSON form.
     """
-    fields = [
-        (path, to_json([value] if kind is _APPEND else value), kind is _APPEND) for kind, path, value in contributions
-    ]
+    fields = tuple(
+        [(path, to_json([value] if kind is _APPEND else value), kind is _APPEND) for kind, path, value in contributions]
+    )
     return fields if len(fields) < 2 or len({path for path, _, _ in fields}) == len(fields) else None
 
 
-def joined(fields: Fields) -> dict[str, Any] | None:
+def joined(fields: Sequence[tuple[Path, Any, bool]]) -> dict[str, Any] | None:
     """Return the output of several rules' fields, given in order of priority then name.
 
     None where there is more to merge than lists that are appended to: where paths meet, or one is below another.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.decisions.decision import Match
-from domain.decisions.merge import Fields, fields_of, nested, output_of
+from domain.decisions.merge import fields_of, nested, output_of
 from domain.language import Outcome, to_json
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ class Taken:
         self.rule = rule
         self.outcome = outcome
         contributions = outcome.contributions
-        self.fields: Fields | None = fields_of(contributions) if contributions else []
-        output = output_of(contributions) if self.fields is None else nested(self.fields)
+        fields = fields_of(contributions) if contributions else ()
+        output = output_of(contributions) if fields is None else nested(fields) if fields else {}
+        self.fields = fields
         self.match = kind(rule.rule_id, rule.name, rule.version, rule.priority, outcome.branch, output, outcome.rows)
         self.is_match = outcome.branch == "then"
         self.effects = [(name, to_json(payload)) for name, payload in outcome.effects] if outcome.effects else ()

@@ -94,7 +94,7 @@ def _match_body(match: Match) -> MatchBody | msgspec.Raw:
     body = MatchBody(match.rule_id, match.name, match.version, match.priority, match.branch, match.output, match.rows)
     if match.__class__ is FixedMatch:
         with suppress(TypeError, UnicodeEncodeError, OverflowError):  # told where the whole decision is written
-            match.written = msgspec.Raw(_ENCODER.encode(body))
+            msgspec.structs.force_setattr(match, "written", msgspec.Raw(_ENCODER.encode(body)))
     return body
 
 
