@@ -148,7 +148,7 @@ def is_effective(rule: BoundRule, time_ns: int | None) -> bool:
     return rule.until_ns is None or time_ns < rule.until_ns
 
 
-def _position(one: Taken) -> int:
+def _position(one: Taken) -> float:
     return one.rule.position
 
 

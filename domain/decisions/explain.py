@@ -101,7 +101,7 @@ class _Walk:
 
     def explanations(self) -> list[Explanation]:
         """Return every rule's, with the faults that come of merging."""
-        left_out: dict[int, list[Fault]] = {}
+        left_out: dict[float, list[Fault]] = {}
         for rule, code, message in self._merge(self._taken).left_out:
             left_out.setdefault(rule.position, []).append(Fault(rule.rule_id, code, message, 1, 1))
         return [

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing import get_context
 from typing import Final
 
@@ -26,8 +25,11 @@ _PRIORITIES: Final = (Priority.MEDIUM, Priority.LOW, Priority.MEDIUM, Priority.H
 class EveryRule(Ruleset):
     """A ruleset whose plans have no index: every rule is tried on every fact."""
 
-    def _make_plan(self, fact_type: str) -> Plan:
-        return replace(super()._make_plan(fact_type), index=None)
+    def plan(self, fact_type: str) -> Plan:
+        plan = self._plans.get(fact_type)
+        if plan is None:
+            plan = self._plans[fact_type] = super().plan(fact_type).without_index()
+        return plan
 
 
 def active_rules(name: str, texts: Iterable[str]) -> list[ActiveRule]:

@@ -116,10 +116,18 @@ class TestPlans:
         made = Ruleset(1, [bound("a")])
         assert made.plan("t") is made.plan("t")
 
+    def test_types_that_meet_the_same_rules_share_their_plan(self) -> None:
+        made = Ruleset(1, [bound("a"), bound("b", on=("t.*",)), bound("c", on=("t.1", "t.>")), bound("d", on=("x",))])
+        assert made.plan("t.1") is made.plan("t.2")
+        assert made.plan("other") is made.plan("another")
+        assert [rule.name for rule in made.plan("t.1").rules] == ["a", "b", "c"]
+        assert [rule.name for rule in made.plan("t.1.2").rules] == ["a", "c"]
+
     def test_types_beyond_the_bound_are_planned_and_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "PLANS_MAX", 2)
-        made = Ruleset(1, [bound("a")])
+        made = Ruleset(1, [bound("a", on=("*",)), bound("b", on=("t3",))])
         kept = [made.plan(name) for name in ("t1", "t2")]
+        assert made.plan("t4.x").rules == ()
         assert made.plan("t3").rules == made.rules
         assert made.plan("t3") is not made.plan("t3")
         assert [made.plan(name) for name in ("t1", "t2")] == kept

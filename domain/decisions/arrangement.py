@@ -1,0 +1,205 @@
+"""Rules arranged by the fact types that they are for, with what is worked out of them once for many snapshots.
+
+Rules ``on`` the same types are a group, so that a type is matched against the groups' patterns and not against every
+rule's, and types that meet the same groups share their index. A large group has an index of its own, which all types
+that meet it share.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from domain.decisions import patterns
+from domain.decisions.bound import BoundRule
+from domain.decisions.decision import FixedMatch
+from domain.decisions.index import Candidates, Index, make_index
+from domain.decisions.taken import Taken
+from domain.language import Condition
+
+GROUP_ALONE_MIN: Final = 2_000  # rules of a group from which on it has an index of its own
+INDEXES_MAX: Final = 4_096
+
+Test = tuple[BoundRule, Condition | None, Taken | None]
+Groups = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules for the same fact types, in order; ``is_chained`` and ``is_dated`` as of a plan."""
+
+    rules: tuple[BoundRule, ...]
+    is_chained: bool
+    is_dated: bool
+
+
+class Arrangement:
+    """Rules with distinct positions, in order. What it is asked for is made once and kept; it never changes else."""
+
+    __slots__ = (
+        "_by_digest",
+        "_groups",
+        "_indexes",
+        "_numbers",
+        "_of_any",
+        "_of_pattern",
+        "_of_type",
+        "rules",
+        "tests",
+    )
+
+    def __init__(self, rules: tuple[BoundRule, ...]) -> None:
+        self.rules: Final = rules
+        self.tests: Final = Tests(rules)
+        self._of_type: dict[str, list[int]] = defaultdict(list)
+        self._of_pattern: dict[str, list[int]] = defaultdict(list)
+        self._of_any: list[int] = []
+        self._groups: list[Group] = []
+        self._indexes: dict[Groups, Index | None] = {}
+        self._by_digest: dict[bytes, BoundRule] | None = None
+        by_types: dict[tuple[str, ...], list[BoundRule]] = defaultdict(list)
+        for rule in rules:
+            by_types[rule.compiled.fact_types].append(rule)
+        self._numbers: dict[tuple[str, ...], int] = {types: number for number, types in enumerate(by_types)}
+        for number, (types, members) in enumerate(by_types.items()):
+            self._groups.append(_group(members))
+            for pattern in dict.fromkeys(types):
+                is_literal = "*" not in pattern and ">" not in pattern
+                (self._of_type if is_literal else self._of_pattern)[pattern].append(number)
+            if not types:
+                self._of_any.append(number)
+
+    def groups_of(self, fact_type: str) -> Groups:
+        """Return the groups that a fact type meets."""
+        found = {*self._of_any, *self._of_type.get(fact_type, ())}
+        for pattern, numbers in self._of_pattern.items():
+            if patterns.matches(pattern, fact_type):
+                found.update(numbers)
+        return tuple(sorted(found))
+
+    def named_types(self) -> list[str]:
+        """Return the fact types that rules name without wildcards."""
+        return list(self._of_type)
+
+    def group_of(self, position: float) -> int:
+        """Return the group of the rule at a position, where positions are ranks."""
+        return self._numbers[self.rules[int(position)].compiled.fact_types]
+
+    def met(self, groups: Groups) -> list[Group]:
+        """Return groups by their numbers."""
+        return [self._groups[number] for number in groups]
+
+    def rules_of(self, groups: Groups) -> tuple[BoundRule, ...]:
+        """Return the rules of groups, in order."""
+        return in_order([rules for group in self.met(groups) if (rules := group.rules)])
+
+    def index(self, groups: Groups, *, is_kept: bool = True) -> Index | None:
+        """Return the index of groups by their rules' positions; None where there is none to gain by, or to keep."""
+        if groups in self._indexes:
+            return self._indexes[groups]
+        if not is_kept or len(self._indexes) >= INDEXES_MAX:
+            return None
+        large = [number for number in groups if len(self._groups[number].rules) >= GROUP_ALONE_MIN]
+        if len(groups) == 1 or not large:
+            index = make_index({rule.position: rule.compiled.demand for rule in self.rules_of(groups)})
+        else:
+            small = tuple(number for number in groups if number not in large)
+            parts = [*((number,) for number in large), *((small,) if small else ())]
+            index = joined([self.index(part) or all_of(self.rules_of(part)) for part in parts])
+        self._indexes[groups] = index
+        return index
+
+    def by_digest(self) -> Mapping[bytes, BoundRule]:
+        """Return the rules by content digest."""
+        if self._by_digest is None:
+            self._by_digest = {rule.digest: rule for rule in self.rules}
+        return self._by_digest
+
+
+class Tests(dict[float, Test]):
+    """Rules by position with their conditions, each made when a fact first leads to it.
+
+    A test is a rule with its condition, where that alone tells whether the rule applies, and with what it then gives,
+    where that is the same for every fact; None where not.
+    """
+
+    __slots__ = ("_earlier", "_rules")
+
+    def __init__(self, rules: Sequence[BoundRule], earlier: Tests | None = None) -> None:
+        """``earlier`` are the tests of the positions that none of the rules has; without them positions are ranks."""
+        super().__init__()
+        self._earlier = earlier
+        self._rules = rules if earlier is None else {rule.position: rule for rule in rules}
+
+    def __missing__(self, position: float) -> Test:
+        rule = self._rules.get(position) if isinstance(self._rules, dict) else self._rules[int(position)]
+        if rule is None:
+            assert self._earlier is not None
+            test = self._earlier[position]
+        else:
+            test = test_of(rule)
+        self[position] = test
+        return test
+
+
+def test_of(rule: BoundRule) -> Test:
+    """Return what decides a rule."""
+    compiled = rule.compiled
+    return rule, compiled.condition if compiled.applied else None, _ready(rule)
+
+
+def joined(indexes: Sequence[Index], removed: frozenset[float] = frozenset()) -> Index:
+    """Return the index of several indexes of different rules, without those rules that are removed."""
+    if len(indexes) == 1 and not removed:
+        return indexes[0]
+    first, *others = [index.candidates for index in indexes]
+    return Index(_joined_candidates(first, others, removed), tuple(sorted(_tried(indexes, removed))))
+
+
+def _joined_candidates(first: Candidates, others: Sequence[Candidates], removed: frozenset[float]) -> Candidates:
+    def candidates(payload: Mapping[str, Any]) -> list[Any]:
+        found = first(payload)
+        if removed:
+            found = [position for position in found if position not in removed]
+        count = len(found)
+        for other in others:
+            found += other(payload)
+        if len(found) > count:
+            found.sort()
+        return found
+
+    return candidates
+
+
+def _tried(indexes: Iterable[Index], removed: frozenset[float]) -> list[float]:
+    return [position for index in indexes for position in index.tried if position not in removed]
+
+
+def all_of(rules: tuple[BoundRule, ...]) -> Index:
+    """Return the index of rules that are all tried on every fact."""
+    positions = tuple([rule.position for rule in rules])
+    return Index(lambda _: list(positions), positions)
+
+
+def in_order(several: Sequence[Sequence[BoundRule]]) -> tuple[BoundRule, ...]:
+    """Return rules of several sequences, each in order, in order."""
+    if len(several) == 1:
+        return tuple(several[0])
+    return tuple(sorted((rule for rules in several for rule in rules), key=lambda rule: rule.position))
+
+
+def _group(rules: list[BoundRule]) -> Group:
+    return Group(
+        tuple(rules),
+        any(rule.compiled.decision_reads or rule.compiled.may_stop for rule in rules),
+        any(rule.from_ns is not None or rule.until_ns is not None for rule in rules),
+    )
+
+
+def _ready(rule: BoundRule) -> Taken | None:
+    try:
+        return None if rule.compiled.constant is None else Taken(rule, rule.compiled.constant, FixedMatch)
+    except ValueError:
+        return None
