@@ -13,7 +13,7 @@ PARTS: Final = frozenset({"startsWith", "endsWith", "contains"})
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Compared:
     """The value at a path beside a constant; ``folded`` in lower case, as the constant is."""
 
     path: str
@@ -59,7 +59,7 @@ class Not:
     item: Condition
 
 
-Condition = Test | Has | AnyItem | Both | Either | Not
+Condition = Compared | Has | AnyItem | Both | Either | Not
 
 
 def literal(value: Any) -> str:
@@ -70,7 +70,7 @@ def literal(value: Any) -> str:
 def cel(condition: Condition, lower: str = "lowerAscii") -> str:
     """Return a condition in CEL; ``lower`` is the function that makes a text lower case."""
     match condition:
-        case Test(path, operator, value, folded):
+        case Compared(path, operator, value, folded):
             read = f"{path}.{lower}()" if folded else path
             return (
                 f"{read}.{operator}({literal(value)})" if operator in PARTS else f"{read} {operator} {literal(value)}"

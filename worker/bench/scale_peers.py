@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from worker.bench.scale_conditions import PARTS, AnyItem, Both, Condition, Either, Has, Not, Test, cel, literal
+from worker.bench.scale_conditions import PARTS, AnyItem, Both, Compared, Condition, Either, Has, Not, cel, literal
 from worker.bench.scale_timing import Course, decided
 from worker.bench.scale_workloads import Workload
 
@@ -78,15 +78,17 @@ def _zen_literal(value: Any) -> str:
 
 def _zen_text(condition: Condition) -> str:
     match condition:
-        case Test(path, operator, value, folded):
+        case Compared(path, operator, value, folded):
             read = f"lower({path})" if folded else path
             return (
-                f"{operator}({read}, {literal(value)})" if operator in PARTS else f"{read} {operator} {literal(value)}"
+                f"{operator}({read}, {_zen_literal(value)})"
+                if operator in PARTS
+                else f"{read} {operator} {_zen_literal(value)}"
             )
         case Has(path):
             return f"{path} != null"
         case AnyItem(path, field, value):
-            return f"some({path}, #.{field} == {literal(value)})"
+            return f"some({path}, #.{field} == {_zen_literal(value)})"
         case Both(items):
             return " and ".join(f"({_zen_text(item)})" for item in items)
         case Either(items):
@@ -133,7 +135,7 @@ _ORIGIN: Final = {"x": 0, "y": 0}
 
 def _rule_engine_text(condition: Condition) -> str:
     match condition:
-        case Test(path, operator, value, folded):
+        case Compared(path, operator, value, folded):
             read = _indexed(path) + (".as_lower" if folded else "")
             text = literal(value)
             if operator in PARTS:
@@ -175,7 +177,7 @@ def _cel_rust(condition: Condition) -> Any:
     import cel as runtime
 
     for part in _parts(condition):
-        if isinstance(part, Test) and part.folded:
+        if isinstance(part, Compared) and part.folded:
             raise InexpressibleError("it has no function that makes a text lower case")
     return runtime.compile(cel(condition)).execute
 
@@ -194,7 +196,7 @@ def _parts(condition: Condition) -> Iterator[Condition]:
 
 def _json_logic(condition: Condition) -> Any:
     match condition:
-        case Test(path, operator, value, folded):
+        case Compared(path, operator, value, folded):
             read: Any = {"var": path}
             if folded:
                 read = {"lower": [read]}
@@ -235,13 +237,13 @@ def _query(condition: Condition) -> Any:
     from mokaccino import Query
 
     match condition:
-        case Test(path, operator, value, folded):
+        case Compared(path, operator, value, folded):
             if folded:
                 raise InexpressibleError("it does not ignore case")
             if operator == "in":
-                return Query.from_or([_query(Test(path, "==", one)) for one in value])
+                return Query.from_or([_query(Compared(path, "==", one)) for one in value])
             if operator == "!=":
-                return ~_query(Test(path, "==", value))
+                return ~_query(Compared(path, "==", value))
             if operator == "startsWith":
                 return Query.from_kprefix(path, value)
             if operator in PARTS:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from worker.bench.scale_conditions import AnyItem, Both, Condition, Either, Has, Not, Operator, Test, cel
+from worker.bench.scale_conditions import AnyItem, Both, Compared, Condition, Either, Has, Not, Operator, cel
 
 FACT_TYPE: Final = "order.placed"
 KINDS: Final = 5
@@ -132,10 +132,10 @@ def _put(fact: dict[str, Any], path: str, value: Any) -> None:
     fact[last] = value
 
 
-_IN_EUROS: Final = Test("order.currency", "==", "EUR")
-_ORDERED: Final = Test("customer.orders", ">=", 0)
-_NOT_IN_SHOPS: Final = Test("order.channel", "!=", "store")
-_ABROAD: Final = Test("order.country", "!=", "SE")
+_IN_EUROS: Final = Compared("order.currency", "==", "EUR")
+_ORDERED: Final = Compared("customer.orders", ">=", 0)
+_NOT_IN_SHOPS: Final = Compared("order.channel", "!=", "store")
+_ABROAD: Final = Compared("order.country", "!=", "SE")
 
 
 def _with(test: Condition, more: Sequence[Condition]) -> Condition:
@@ -147,7 +147,7 @@ def _with(test: Condition, more: Sequence[Condition]) -> Condition:
 
 def _same(path: str, value: Callable[[int], Any], *more: Condition) -> Kind:
     return Kind(
-        lambda thing: _with(Test(path, "==", value(thing)), more),
+        lambda thing: _with(Compared(path, "==", value(thing)), more),
         lambda fact, thing, _: _put(fact, path, value(thing)),
     )
 
@@ -172,7 +172,7 @@ EQUALITY: Final = Workload(
 def _members(path: str, value: Callable[[int], Any], *more: Condition) -> Kind:
     def condition(thing: int) -> Condition:
         things = [*range(thing * _LIST, (thing + 1) * _LIST), thing // 2 * _LIST]
-        return _with(Test(path, "in", [value(one) for one in dict.fromkeys(things)]), more)
+        return _with(Compared(path, "in", [value(one) for one in dict.fromkeys(things)]), more)
 
     def fill(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
         one = thing * _LIST + chance.randrange(_LIST)
@@ -208,7 +208,7 @@ def _band(
     def condition(thing: int) -> Condition:
         wide = _WIDE if thing % _WIDE_EVERY == _WIDE_EVERY - 1 else 1
         low = thing - wide // 2
-        return Both((Test(path, low_is, bound(low)), Test(path, high_is, bound(low + wide)), *more))
+        return Both((Compared(path, low_is, bound(low)), Compared(path, high_is, bound(low + wide)), *more))
 
     def fill(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
         _put(fact, path, kind(round(bound(thing) + chance.random() * step, 4)))
@@ -222,8 +222,8 @@ RANGES: Final = Workload(
         _band("order.net", 0.0, 1.25, _NOT_IN_SHOPS),
         _band("customer.points", -1, 40, low_is=">", high_is="<="),
         _band("order.weight", 0.0, 0.3, _ABROAD),
-        _band("payment.risk", 0.0, 0.07, Test("customer.orders", "<", 450), low_is=">"),
-        _band("delivery.minutes", 5, 15, Test("order.total", ">", 100.0), high_is="<="),
+        _band("payment.risk", 0.0, 0.07, Compared("customer.orders", "<", 450), low_is=">"),
+        _band("delivery.minutes", 5, 15, Compared("order.total", ">", 100.0), high_is="<="),
     ),
 )
 
@@ -240,7 +240,7 @@ def _text(
     """
 
     def condition(thing: int) -> Condition:
-        return _with(Test(path, operator, asked.format(word=word(thing)), folded), more)
+        return _with(Compared(path, operator, asked.format(word=word(thing)), folded), more)
 
     def fill(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
         text = shown.format(word=word(thing), other=word(_UNKNOWN + chance.randrange(10**6)))
@@ -282,8 +282,8 @@ FOLDED: Final = Workload(
 
 
 def _either_id(thing: int) -> Condition:
-    mine = Either((Test("customer.id", "==", f"c-{thing:06}"), Test("device.id", "==", f"d-{thing:06}")))
-    return Both((mine, Not(Test("order.channel", "==", "store"))))
+    mine = Either((Compared("customer.id", "==", f"c-{thing:06}"), Compared("device.id", "==", f"d-{thing:06}")))
+    return Both((mine, Not(Compared("order.channel", "==", "store"))))
 
 
 def _fill_id(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
@@ -293,8 +293,8 @@ def _fill_id(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
 
 
 def _either_text(thing: int) -> Condition:
-    path = Test("request.path", "startsWith", f"/shop/{word(thing)}/")
-    return Both((Either((path, Test("request.agent", "contains", word(thing), folded=True))), Has("order.total")))
+    path = Compared("request.path", "startsWith", f"/shop/{word(thing)}/")
+    return Both((Either((path, Compared("request.agent", "contains", word(thing), folded=True))), Has("order.total")))
 
 
 def _fill_text(fact: dict[str, Any], thing: int, chance: random.Random) -> None:
@@ -317,7 +317,7 @@ MIX: Final = Workload(
         Kind(_either_id, _fill_id),
         _members("order.sku", lambda n: f"s-{n:07}", _ABROAD),
         Kind(_either_text, _fill_text),
-        _band("order.net", 0.0, 1.25, Not(Test("order.channel", "==", "phone"))),
+        _band("order.net", 0.0, 1.25, Not(Compared("order.channel", "==", "phone"))),
         Kind(lambda thing: AnyItem("order.items", "sku", word(thing)), _fill_items),
     ),
 )
@@ -331,10 +331,10 @@ def _box(path: str) -> Kind:
         row, column = divmod(thing, _BOXES_A_ROW)
         return Both(
             (
-                Test(f"{path}.x", ">=", float(column)),
-                Test(f"{path}.x", "<", float(column + 1)),
-                Test(f"{path}.y", ">=", float(row)),
-                Test(f"{path}.y", "<", float(row + 1)),
+                Compared(f"{path}.x", ">=", float(column)),
+                Compared(f"{path}.x", "<", float(column + 1)),
+                Compared(f"{path}.y", ">=", float(row)),
+                Compared(f"{path}.y", "<", float(row + 1)),
             )
         )
 
