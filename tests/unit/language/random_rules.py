@@ -1,6 +1,7 @@
 """Random rules of what an index can be made of, with all that can come in its way, and facts that often meet them."""
 
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ KINDS = (
 
 def condition(chance: random.Random, depth: int = 0) -> str:
     """Make up a condition."""
-    return " && ".join(_part(chance, PATHS, depth) for _ in range(chance.choice((1, 1, 1, 2, 2, 3))))
+    return " && ".join(_part(chance, PATHS, depth) for _ in range(chance.choice((1, 1, 2, 2, 3))))
 
 
 def _part(chance: random.Random, paths: tuple[str, ...], depth: int) -> str:
@@ -128,11 +129,37 @@ RARE = (
 )
 
 
-def fact_of(chance: random.Random) -> dict[str, Any]:
+LONG = [1] * 100_001  # going over it takes more steps than a rule has
+TEXT_OF = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+NUMBER_OF = re.compile(r"(?<![\w.'])-?\d+(?:\.\d+)?(?![\w.'])")
+
+
+def words_of(source: str) -> list[Any]:
+    """Return what a rule compares with, and what is next to it."""
+    texts = [text for pair in TEXT_OF.findall(source) for text in pair]
+    texts += [part for text in texts for part in re.findall(r"[^\W\d_]+|\.", text)]
+    found: list[Any] = [*texts, *(change(text) for text in texts for change in CHANGES)]
+    for number in NUMBER_OF.findall(source.partition("when")[2]):
+        value = float(number)
+        found += [value, value + 1, value - 1, *((int(value), int(value) + 1) if value.is_integer() else ())]
+    return found or [1]
+
+
+CHANGES: tuple[Callable[[str], str], ...] = (
+    str.lower,
+    str.upper,
+    lambda text: f"{text}b",
+    lambda text: f"b{text}",
+    lambda text: text.replace("k", "\u212a").replace("s", "\u017f"),
+    lambda text: text + text,
+)
+
+
+def fact_of(chance: random.Random, words: list[Any]) -> dict[str, Any]:
     """Make up a fact: mostly with what conditions ask of it, now and then without, or with something else there."""
 
     def scalar() -> Any:
-        return chance.choice(COMMON if chance.random() < 0.85 else RARE)
+        return chance.choice(words if chance.random() < 0.6 else COMMON if chance.random() < 0.85 else RARE)
 
     def value() -> Any:
         if chance.random() < 0.9:
@@ -147,10 +174,12 @@ def fact_of(chance: random.Random) -> dict[str, Any]:
 
     def listed() -> list[Any]:
         found = [scalar() for _ in range(chance.randint(0, 3))]
-        return found * 60 if chance.random() < 0.03 else found
+        if chance.random() < 0.06:
+            return LONG if chance.random() < 0.5 else found * 60
+        return found
 
     def text() -> Any:
-        return chance.choice([one for one in COMMON if isinstance(one, str)])
+        return chance.choice([one for one in (*words, *COMMON) if isinstance(one, str)])
 
     inner = often(lambda: some(["x", "n", "xs"], {"xs": often(listed)}))
     objects = often(lambda: [inner() for _ in range(chance.randint(0, 3))])
