@@ -15,7 +15,7 @@ from typing import Any, Final
 from domain.decisions import patterns
 from domain.decisions.bound import BoundRule
 from domain.decisions.decision import FixedMatch
-from domain.decisions.index import Candidates, Index, make_index
+from domain.decisions.index import Candidates, Filing, Index, filings_of, make_index
 from domain.decisions.taken import Taken
 from domain.language import Condition
 
@@ -101,15 +101,26 @@ class Arrangement:
             return self._indexes[groups]
         if not is_kept or len(self._indexes) >= INDEXES_MAX:
             return None
-        large = [number for number in groups if len(self._groups[number].rules) >= GROUP_ALONE_MIN]
-        if len(groups) == 1 or not large:
+        parts = self._parts(groups)
+        if len(parts) == 1:
             index = make_index({rule.position: rule.compiled.demand for rule in self.rules_of(groups)})
         else:
-            small = tuple(number for number in groups if number not in large)
-            parts = [*((number,) for number in large), *((small,) if small else ())]
             index = joined([self.index(part) or all_of(self.rules_of(part)) for part in parts])
         self._indexes[groups] = index
         return index
+
+    def filings(self, groups: Groups) -> dict[float, tuple[Filing, ...]]:
+        """Return how the index of groups files their rules, by position; nothing for a rule tried on every fact."""
+        found: dict[float, tuple[Filing, ...]] = {}
+        for part in self._parts(groups):
+            found |= filings_of({rule.position: rule.compiled.demand for rule in self.rules_of(part)})
+        return found
+
+    def _parts(self, groups: Groups) -> list[Groups]:
+        """Return groups as they share an index: large ones have their own."""
+        large = [number for number in groups if len(self._groups[number].rules) >= GROUP_ALONE_MIN]
+        small = tuple(number for number in groups if number not in large)
+        return [*((number,) for number in large), small] if small else [(number,) for number in large] or [()]
 
     def by_digest(self) -> Mapping[bytes, BoundRule]:
         """Return the rules by content digest."""

@@ -51,6 +51,20 @@ OTHERS = (
     *("fact.type == 'order.placed'", "fact.time > timestamp(0)", "true", "false"),
     *("(a ? b : true)", "dyn(1)", "1 / 0 == 1", "n > 1", "a.?b.orValue(1) == 1", "xs[0] == 1", "type(a) == int"),
 )  # fmt: skip
+# What an index takes that is more than comparisons of one path.
+STRINGS = ("s", "a", "o.x", "s.lowerAscii()", "s.upperAscii()", "a.lowerAscii()")
+STRING_TESTS = (
+    *("{}.contains('a')", "{}.contains('ab')", "{}.startsWith('a')", "{}.startsWith('ab')", "{}.endsWith('b')"),
+    *("{}.endsWith('ab') || {}.contains('c')", "{} == 'ab'", "{} in ['a', 'AB', 'b']", "{} != 'ab'"),
+    *("{}.matches('ab')", "{}.matches('^a.*b$')", "{}.matches('(?i)ab')", "!{}.contains('a')"),
+)
+LISTED = (
+    *("xs.exists(x, x == 1)", "xs.exists(x, x == 'a' || x == 2)", "xs.exists(x, x > 1 && x < 3)", "'a' in xs"),
+    *("ls.exists(i, i.x == 'a')", "ls.exists(i, i.x.startsWith('a'))", "ls.exists(i, i.x == 1 && i.y == 'b')"),
+    *("ls.exists(i, i.x.lowerAscii().contains('b'))", "xs.all(x, x == 1)", "!xs.exists(x, x == 1)", "1 in xs"),
+    *("xs.exists_one(x, x == 1)", "ls.exists(i, i.y.exists(j, j == 1))", "xs.size() > 0 && xs[0] == 1"),
+    *("ls.map(i, i.x).exists(x, x == 'a')", "ls.filter(i, i.x == 'a').size() > 0", "o.exists(k, k == 'x')"),
+)
 CHAINED = ("decision.n > 1", "decision.r0 == 1", "has(decision.r1)", "decision.deep.x == 'a'")
 ACTIONS = ("set r0 = 1", "set r1 = a", "add 1 to n", "add b to n", "append o.x to list", "set deep.x = 'a'",
            "emit alert {'a': a}", "set q = 10 / b", "append 'c' to list", "set r2 = null")  # fmt: skip
@@ -85,9 +99,18 @@ def condition(chance: random.Random, *, chained: bool) -> str:
     def other() -> str:
         return chance.choice(CHAINED if chained and chance.random() < 0.5 else OTHERS)
 
+    def text() -> str:
+        return chance.choice(STRING_TESTS).replace("{}", chance.choice(STRINGS))
+
+    def listed() -> str:
+        return chance.choice(LISTED)
+
+    def negated() -> str:
+        return f"!({part()})"
+
     def part() -> str:
-        kinds = (compared, compared, compared, between, one_of, one_of, lambda: chance.choice(PATHS), other, grouped)
-        return chance.choice(kinds)()
+        kinds = (compared, compared, compared, between, one_of, one_of, text, text, listed, negated, other, grouped)
+        return chance.choice((*kinds, lambda: chance.choice(PATHS)))()
 
     return " && ".join(part() for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 4))))
 
@@ -159,7 +182,13 @@ def payload(chance: random.Random) -> dict[str, Any]:
     below = often(lambda: some("q", {}))
     held = often(lambda: some("xyp", {"p": below}))
     listed = often(lambda: [scalar() for _ in range(chance.randint(0, 3))])
-    return some(["a", "b", "k k", "s", "xs", "o"], {"xs": listed, "o": held})
+    text = often(lambda: "".join(chance.choice("aAbBcä") for _ in range(chance.choice((1, 2, 2, 3, 4, 1_100)))))
+    item = often(lambda: some("xy", {"x": text, "y": listed}))
+    items = often(lambda: [item() for _ in range(chance.choice((0, 1, 2, 3, 3, 101)))])
+    made = {"xs": listed, "o": held, "s": text, "ls": items}
+    if chance.random() < 0.3:
+        made["a"] = text
+    return some(["a", "b", "k k", "s", "xs", "o", "ls"], made)
 
 
 @cache
