@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from domain.language.evaluation import new_state
 from domain.language.functions import FunctionWriter
@@ -18,17 +18,66 @@ Condition = Callable[[dict[str, Any], FactAttributes, Mapping[str, Any]], bool |
 Applied = Callable[[dict[str, Any], FactAttributes, Mapping[str, Any]], Outcome]
 
 
-class Assembled(NamedTuple):
+class Functions(Protocol):
     """A rule's functions. ``applied`` is what ``evaluate`` gives where the condition is known to hold.
 
     It is None where the condition does not tell it all: in tables, with ``else``, and where actions use values or steps
     that the condition left. ``constant`` is the outcome where ``applied`` gives the same one for every fact.
     """
 
+    @property
+    def evaluate(self) -> Evaluate: ...
+
+    @property
+    def condition(self) -> Condition: ...
+
+    @property
+    def applied(self) -> Applied | None: ...
+
+    @property
+    def constant(self) -> Outcome | None: ...
+
+
+class Assembled(NamedTuple):
+    """A rule's functions, each by itself."""
+
     evaluate: Evaluate
     condition: Condition
     applied: Applied | None = None
     constant: Outcome | None = None
+
+
+class _Simple:
+    """The functions of a rule whose condition tells it all; most rules are such, so that they are kept small."""
+
+    __slots__ = ("_actions", "_origin", "_stop", "condition", "constant")
+
+    def __init__(
+        self, origin: Origin, condition: Condition, actions: Callable[..., Any] | None, outcome: Outcome | bool
+    ) -> None:
+        """``outcome`` is the constant one, else whether the rule stops others once ``actions`` made one."""
+        self.condition = condition
+        self.constant = outcome if isinstance(outcome, Outcome) else None
+        self._origin = origin
+        self._actions = actions
+        self._stop = outcome is True
+
+    def evaluate(self, payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any]) -> Outcome | None:
+        try:
+            holds = self.condition(payload, fact, decision)
+        except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
+            holds = settle_condition(self._origin, error, payload, fact, decision)
+        return self.applied(payload, fact, decision) if holds is True else None
+
+    def applied(self, payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any]) -> Outcome:
+        if self._actions is None:
+            assert self.constant is not None
+            return self.constant
+        try:
+            contributions, effects = self._actions(payload, fact, decision)
+        except Exception as error:  # noqa: BLE001 - as above
+            contributions, effects = settle_actions(self._origin, "then", error, payload, fact, decision)
+        return Outcome("then", contributions, effects, self._stop, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +92,20 @@ class _Branch:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A rule's functions as text: their names, and whether each takes the evaluation's state."""
+    """A rule's functions as text: their names, and whether each takes the evaluation's state.
+
+    What is the same for every fact needs none: ``outputs`` of a table's rows by number, ``constant`` of a whole rule.
+    """
 
     emitter: FunctionWriter
     stateful: dict[str, bool]
     outputs: dict[int, tuple[list[Contribution], list[Effect]]]
+    constant: Outcome | None
 
     @property
     def text(self) -> str:
-        """The Python text of the functions."""
-        return self.emitter.source(list(self.stateful))
+        """The Python text of the functions; empty where there are none."""
+        return self.emitter.source(list(self.stateful)) if self.stateful else ""
 
     def functions(self, code: CodeType | None = None) -> dict[str, Callable[..., Any]]:
         """Return the functions by name; ``code`` is ``text`` compiled, where that was done before."""
@@ -60,14 +113,14 @@ class Written:
 
 
 def write(plan: PlannedRule) -> Written:
-    """Write a rule's functions; raises TooCostlyError. A row's outputs that are constants are made at once."""
+    """Write a rule's functions; raises TooCostlyError. Outputs that are constants are made at once."""
     emitter = FunctionWriter(plan.lets)
     emitter.count_uses(*plan.tests, *(action.value for branch in plan.branches for action in branch.actions))
-    written = Written(emitter, {}, {})
+    written = Written(emitter, {}, {}, _constant_outcome(plan))
     stateful = written.stateful
     if plan.condition is not None:
         stateful["condition"] = emitter.condition("condition", plan.condition)
-    if plan.then is not None:
+    if plan.then is not None and written.constant is None:
         stateful["then"] = emitter.actions("then", plan.then)
     if plan.otherwise is not None:
         stateful["otherwise"] = emitter.actions("otherwise", plan.otherwise)
@@ -82,7 +135,7 @@ def write(plan: PlannedRule) -> Written:
     return written
 
 
-def assemble(origin: Origin, plan: PlannedRule, written: Written, code: CodeType | None = None) -> Assembled:
+def assemble(origin: Origin, plan: PlannedRule, written: Written, code: CodeType | None = None) -> Functions:
     """Return a rule's functions; ``code`` is the text of ``written``, compiled."""
     stateful = written.stateful
     functions: dict[str, Any] = dict.fromkeys(("condition", "then", "otherwise"))
@@ -90,10 +143,6 @@ def assemble(origin: Origin, plan: PlannedRule, written: Written, code: CodeType
     lets = len(plan.lets)
     if plan.table is not None:
         return _with_rows(origin, functions, written, new_state(lets))
-    then = _Branch("then", functions["then"], stateful.get("then", False), plan.then is not None and plan.then.stop)
-    otherwise = None
-    if plan.otherwise is not None:
-        otherwise = _Branch("else", functions["otherwise"], stateful["otherwise"], plan.otherwise.stop)
     condition: Condition = functions["condition"] or _always
     state = new_state(lets)
     if stateful.get("condition", False):
@@ -102,30 +151,17 @@ def assemble(origin: Origin, plan: PlannedRule, written: Written, code: CodeType
         def condition(payload: Any, fact: Any, decision: Any) -> Any:
             return inner(payload, fact, decision, state.copy())
 
-    applied = _applied(origin, then) if otherwise is None and not then.stateful else None
-    constant = None
-    if applied is not None:
-        outputs = ([], []) if plan.then is None else _constant_outputs(plan.then)
-        constant = None if outputs is None else Outcome("then", *outputs, then.stop, None)
+    stop = plan.then is not None and plan.then.stop
+    if plan.otherwise is None and not stateful.get("then", False):
+        return _Simple(origin, condition, functions["then"], written.constant or stop)
+    then = _Branch("then", functions["then"], stateful.get("then", False), stop)
+    otherwise = None
+    if plan.otherwise is not None:
+        otherwise = _Branch("else", functions["otherwise"], stateful["otherwise"], plan.otherwise.stop)
     if any(stateful.values()):
         test = functions["condition"] if stateful.get("condition", False) else None
-        return Assembled(_with_state(origin, test, condition, then, otherwise, state), condition, applied, constant)
-    return Assembled(_without_state(origin, condition, then, otherwise), condition, applied, constant)
-
-
-def _applied(origin: Origin, branch: _Branch) -> Applied:
-    actions, name, stop = branch.actions, branch.name, branch.stop
-    if actions is None:
-        return lambda _payload, _fact, _decision: Outcome(name, [], [], stop, None)
-
-    def applied(payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any]) -> Outcome:
-        try:
-            contributions, effects = actions(payload, fact, decision)
-        except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
-            contributions, effects = settle_actions(origin, name, error, payload, fact, decision)
-        return Outcome(name, contributions, effects, stop, None)
-
-    return applied
+        return Assembled(_with_state(origin, test, condition, then, otherwise, state), condition)
+    return Assembled(_without_state(origin, condition, then, otherwise), condition)
 
 
 def _without_state(origin: Origin, condition: Condition, then: _Branch, otherwise: _Branch | None) -> Evaluate:
@@ -216,6 +252,16 @@ def _with_rows(
         return Outcome("then", contributions, effects, False, rows)
 
     return Assembled(evaluate, matches)
+
+
+def _constant_outcome(plan: PlannedRule) -> Outcome | None:
+    """Return what a rule without ``else`` gives where its condition holds, if that is the same for every fact."""
+    if plan.table is not None or plan.otherwise is not None:
+        return None
+    if plan.then is None:
+        return Outcome("then", [], [], False, None)
+    outputs = _constant_outputs(plan.then)
+    return None if outputs is None else Outcome("then", *outputs, plan.then.stop, None)
 
 
 def _constant_outputs(branch: PlannedBranch) -> tuple[list[Contribution], list[Effect]] | None:

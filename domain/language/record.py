@@ -6,6 +6,7 @@ the same release, as ``STORED_VERSION`` tells, who know that it was kept of the 
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from domain.language.stored import STORED_VERSION, StoredPlanError, load_plan, s
 
 StoredPlan = bytes
 
+_ESCAPED: Final = b"\xc1"  # msgpack never begins so: what follows is JSON
 _ALL: Final = 0
 _ANY: Final = 1
 _VALUES: Final = 2
@@ -50,32 +52,43 @@ _RECORDS: Final = msgspec.msgpack.Decoder(RuleRecord)
 
 def pack_plan(plan: PlannedRule) -> bytes:
     """Return a plan as bytes."""
-    return _ENCODER.encode(store_plan(plan))
+    return _packed(store_plan(plan))
 
 
 def unpack_plan(data: bytes) -> PlannedRule:
     """Return the plan that ``pack_plan`` was given; raises StoredPlanError for anything else."""
-    try:
-        stored = _PLANS.decode(data)
-    except ValueError as error:  # msgspec's errors are ValueErrors too
-        raise StoredPlanError(f"not a plan: {error}") from error
-    return load_plan(stored)
+    return load_plan(_unpacked(data, _PLANS))
 
 
 def pack_record(record: RuleRecord) -> StoredPlan:
     """Return a record as bytes."""
-    return _ENCODER.encode(record)
+    return _packed(record)
 
 
 def unpack_record(data: bytes) -> RuleRecord:
     """Return the record that ``pack_record`` was given; raises StoredPlanError for anything else."""
-    try:
-        record = _RECORDS.decode(data)
-    except (TypeError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors too
-        raise StoredPlanError(f"not a rule's record: {error}") from error
+    record: RuleRecord = _unpacked(data, _RECORDS)
     if record.version != STORED_VERSION:
         raise StoredPlanError(f"a record of version {record.version}")
     return record
+
+
+def _packed(data: Any) -> bytes:
+    try:
+        return _ENCODER.encode(data)
+    except UnicodeEncodeError:  # a text with half of a surrogate pair, for which there is no UTF-8
+        plain = msgspec.to_builtins(data, builtin_types=(bytes,))
+        return _ESCAPED + json.dumps(plain, default=lambda value: {"hex": value.hex()}).encode()
+
+
+def _unpacked(data: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
+    try:
+        if data[:1] != _ESCAPED:
+            return decoder.decode(data)
+        plain = json.loads(data[1:], object_hook=lambda value: bytes.fromhex(value["hex"]))
+        return msgspec.convert(plain, decoder.type)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors too
+        raise StoredPlanError(f"not what is stored of a rule: {error}") from error
 
 
 def store_demand(asked: Asked | None) -> list[Any] | None:

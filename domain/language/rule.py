@@ -14,7 +14,7 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any, Final
 
-from domain.language.assembly import Applied, Assembled, Condition, Evaluate, Written, assemble, write
+from domain.language.assembly import Applied, Condition, Evaluate, Functions, Written, assemble, write
 from domain.language.demanding import demand_of
 from domain.language.demands import Asked
 from domain.language.outcome import MergeKind, Outcome, Path, Write
@@ -48,11 +48,11 @@ class _Functions:
 
     __slots__ = ("_made", "_origin")
 
-    def __init__(self, origin: Origin, made: Assembled | None) -> None:
+    def __init__(self, origin: Origin, made: Functions | None) -> None:
         self._origin = origin
         self._made = made
 
-    def __call__(self) -> Assembled:
+    def __call__(self) -> Functions:
         made = self._made
         if made is None:
             plan = self._origin.plan()
@@ -80,7 +80,7 @@ class CompiledRule:
     may_stop: bool
     emits: tuple[str, ...]
     warnings: tuple[Problem, ...]
-    functions: Callable[[], Assembled]
+    functions: Callable[[], Functions]
     demand: Asked | None = None
     origin: Origin | None = None
 
@@ -168,7 +168,7 @@ def restore_rule(source: str, stored: StoredPlan) -> CompiledRule:
     bytes that are not what is stored of a rule, or that are so of another version.
     """
     record = unpack_record(stored)
-    made: Assembled | None = None
+    made: Functions | None = None
     origin = Origin(source, record.plan)
     if len(record.plan) > LATER_BYTES_MAX:
         try:
@@ -196,7 +196,7 @@ def load_image(source: str, image: RuleImage) -> CompiledRule:
     """Make the compiled rule of an image of it; what is left to do is a small part of compiling it here."""
     record = unpack_record(image.plan)
     origin = Origin(source, record.plan)
-    made: Assembled | None = None
+    made: Functions | None = None
     if image.code:
         plan = unpack_plan(record.plan)
         written = write(plan)
@@ -230,7 +230,7 @@ def _compiled(source: str, plan: PlannedRule, written: Written, warnings: tuple[
 
 
 def _restored(
-    origin: Origin, record: RuleRecord, warnings: tuple[Problem, ...], made: Assembled | None
+    origin: Origin, record: RuleRecord, warnings: tuple[Problem, ...], made: Functions | None
 ) -> CompiledRule:
     return CompiledRule(
         source=origin.source,

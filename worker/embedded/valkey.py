@@ -11,7 +11,7 @@ from worker.embedded.ports import HOST
 from worker.embedded.process import Command, StopSteps
 from worker.embedded.server import EmbeddedServer
 
-MEMORY_MAX_MB = 128
+MEMORY_MAX_MB = 512
 
 
 class ValkeyServer(EmbeddedServer):
