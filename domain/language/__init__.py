@@ -21,6 +21,7 @@ from domain.language.demands import (
 from domain.language.explain import Explained, explain_compiled, explain_rule
 from domain.language.expression import CompiledExpression, compile_expression
 from domain.language.lints import SetLint, lint_rules
+from domain.language.obstacles import Obstacle, why_tried
 from domain.language.outcome import (
     AdditionError,
     Contribution,
@@ -78,6 +79,7 @@ __all__ = [
     "FactContext",
     "InvalidRuleError",
     "MergeKind",
+    "Obstacle",
     "Outcome",
     "ParameterError",
     "PartKind",
@@ -116,4 +118,5 @@ __all__ = [
     "timestamp_to_text",
     "to_json",
     "value_text",
+    "why_tried",
 ]

@@ -72,8 +72,7 @@ def demand_of(plan: PlannedRule) -> Asked | None:
     """Return what a fact must meet for a rule to give anything but None, or to fail; None where that is nothing."""
     if plan.otherwise is not None:
         return None
-    reader = Reader(plan)
-    tree = reader.of_condition(plan.condition) if plan.table is None else reader.of_rows()
+    tree = Reader(plan).of_rule()
     if tree is None or isinstance(tree, Demand):
         return tree
     count = sum(1 for _ in atoms_of(tree))
@@ -85,15 +84,20 @@ def demand_of(plan: PlannedRule) -> Asked | None:
 
 
 class Reader:
-    """Reads the demands of one rule's parts."""
+    """Reads the demands of one rule's parts; without ``guards`` as if no fact were too large for them."""
 
-    def __init__(self, plan: PlannedRule) -> None:
+    def __init__(self, plan: PlannedRule, *, guards: bool = True) -> None:
+        self._has_guards = guards
         self._plan = plan
         self._lets = plan.lets
         self._known: dict[str, Known] = {}
         self._memory: dict[tuple[int, bool, bool], Asked | None] = {}
         self._visits = _VISITS_MAX
         self._depth = 0
+
+    def of_rule(self) -> Asked | None:
+        """Return what the condition or the table of a rule without `else` demands."""
+        return self.of_condition(self._plan.condition) if self._plan.table is None else self.of_rows()
 
     def of_condition(self, condition: Part | None) -> Asked | None:
         """Return what a condition demands; that of a rule that always applies is nothing."""
@@ -127,8 +131,8 @@ class Reader:
         return self._guarded(tree, bounds)
 
     def _guarded(self, tree: Asked | None, bounds: Bounds) -> Asked | None:
-        if tree is None:
-            return None
+        if tree is None or not self._has_guards:
+            return tree
         guards = bounds.guards(tree)
         return any_of([tree, *guards]) if guards else tree
 
