@@ -31,7 +31,7 @@ __all__ = ["ActiveRule", "BoundRule", "Plan", "Ruleset", "RulesetState", "bind",
 # Plans are kept for this many fact types; types beyond it (a hostile sender's) are planned again at each fact.
 PLANS_MAX: Final = 4096
 WHOLE_MAX: Final = 500  # rules up to which a change arranges all of them anew
-CHANGES_MAX: Final = 512  # rules added and removed since all were arranged, from which on that is due again
+CHANGES_MAX: Final = 256  # rules added and removed since all were arranged, from which on that is due again
 _PLANNED_AHEAD_MAX: Final = 256
 
 
@@ -83,8 +83,8 @@ class Ruleset:
 
     def __init__(self, revision: int, rules: Iterable[BoundRule], digest: bytes | None = None) -> None:
         ordered = sorted(rules, key=lambda rule: rule.sort_key)
-        base = Arrangement(tuple([placed(rule, position) for position, rule in enumerate(ordered)]))
-        self._begin(revision, digest or ruleset_digest(rule.digest for rule in ordered), base, None, frozenset())
+        digest = digest or ruleset_digest(rule.digest for rule in ordered)
+        self._begin(revision, digest, _arranged(ordered), None, frozenset())
 
     def _begin(
         self,
@@ -172,7 +172,8 @@ class Ruleset:
 
     def rebuilt(self) -> Ruleset:
         """Return the same snapshot with all rules arranged anew, ready for the types that this one was ready for."""
-        rebuilt = Ruleset(self.revision, self.rules, self.digest)
+        rebuilt = type(self).__new__(type(self))
+        rebuilt._begin(self.revision, self.digest, _arranged(self.rules), None, frozenset())  # noqa: SLF001 - as above
         rebuilt.prepare(list(self._plans)[:_PLANNED_AHEAD_MAX])
         return rebuilt
 
@@ -261,6 +262,10 @@ def _without(rules: tuple[BoundRule, ...], positions: frozenset[float]) -> tuple
     if not positions:
         return rules
     return tuple([rule for rule in rules if rule.position not in positions])
+
+
+def _arranged(ordered: Iterable[BoundRule]) -> Arrangement:
+    return Arrangement(tuple([placed(rule, rank) for rank, rule in enumerate(ordered)]))
 
 
 def _between(base: tuple[BoundRule, ...], rules: Iterable[BoundRule]) -> tuple[BoundRule, ...]:

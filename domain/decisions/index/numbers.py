@@ -135,6 +135,9 @@ def places_of(interval: Interval, bounds: Sequence[float]) -> range:
 
 
 def alike(bounds: Sequence[float]) -> list[float]:
-    """Return numbers as doubles where all are exactly that, as those compare fastest with one another."""
+    """Return numbers as doubles where all are exactly that, as those compare fastest with one another.
+
+    They are made anew, in order, so that those which a bisection compares lie near each other in memory.
+    """
     doubles = [float(number) for number in bounds]
-    return doubles if doubles == list(bounds) else list(bounds)
+    return [number * 1.0 for number in doubles] if doubles == list(bounds) else list(bounds)
