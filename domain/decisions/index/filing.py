@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, TypeGuard
@@ -148,33 +149,44 @@ def _counts(covers: Iterable[Cover]) -> Counter[Place]:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What the demands on a place tell of the values there: their kinds, how many they tell apart, how far they go."""
+    """What the demands on a place tell of the values there: their kinds, how many they tell apart, how far they go.
+
+    Of texts that many demands are for it is told which part of the demands that is, beyond that of other texts.
+    """
 
     kinds: Values
     texts: int
     points: int
     low: float
     high: float
+    popular: Mapping[str, float]
+    popular_parts: Mapping[str, float]
 
     @classmethod
-    def of(cls, asked: Sequence[Values]) -> Spread:
-        """Tell what demands for values say of a place."""
+    def of(cls, tests: Sequence[Values | TextParts]) -> Spread:
+        """Tell what demands say of a place."""
+        asked = [test for test in tests if isinstance(test, Values)]
         texts = {text for one in asked for text in one.texts}
+        popular = _popular([one.texts for one in asked if not one.all_texts_but], 1 / (len(texts) + 1))
+        popular_parts = _popular([test.texts for test in tests if isinstance(test, TextParts)], 0)
         intervals = [interval for one in asked for interval in one.numbers]
         points = {low for low, _, high, _ in intervals if low == high}
         bounds = [bound for low, _, high, _ in intervals for bound in (low, high) if not math.isinf(bound)]
         low, high = min(bounds, default=0), max(bounds, default=0)
         margin = (high - low) * _MARGIN or 1
-        return cls(within_kinds(asked), len(texts), len(points), low - margin, high + margin)
+        span = low - margin, high + margin
+        return cls(within_kinds(asked), len(texts), len(points), *span, popular, popular_parts)
 
     def share(self, demand: Demand) -> float:
         """Return about which part of the facts meets a demand on this place, from 0 to 1."""
         test, kinds = demand.test, self.kinds
         if isinstance(test, TextParts):
-            return _share_of_parts(test)
+            return self._share_of_parts(test)
         shares: list[float] = []
         if kinds.texts or kinds.all_texts_but:
             named = len(test.texts) / (self.texts + 1)
+            if self.popular and not test.all_texts_but:
+                named = min(1.0, named + sum(self.popular.get(text, 0.0) for text in test.texts))
             shares.append(1 - named if test.all_texts_but else named)
         if kinds.numbers:
             shares.append(min(1.0, sum(self._part(low, high) for low, _, high, _ in test.numbers)))
@@ -183,6 +195,12 @@ class Spread:
         if kinds.null:
             shares.append(float(test.null) / 2)
         return sum(shares) / len(shares) if shares else _PRESENT
+
+    def _share_of_parts(self, parts: TextParts) -> float:
+        """Return about which part of the strings has one of some texts: less for long ones, and at a certain place."""
+        placed = _PART if parts.kind is PartKind.CONTAINS else _PART * _LETTER
+        popular = self.popular_parts
+        return min(1.0, sum(max(placed * _LETTER ** (len(text) - 1), popular.get(text, 0.0)) for text in parts.texts))
 
     def _part(self, low: float, high: float) -> float:
         if low == high:
@@ -195,13 +213,11 @@ class Spread:
 
 def spreads_of(rules: Iterable[Asked | None]) -> dict[Place, Spread]:
     """Return what the demands of rules tell of the places that they are about."""
-    by_place: dict[Place, list[Values]] = defaultdict(list)
+    by_place: dict[Place, list[Values | TextParts]] = defaultdict(list)
     for asked in rules:
         for demand in _demands(asked):
             if len(demand.path) <= STEPS_MAX:
-                tests = by_place[place_of(demand)]
-                if isinstance(demand.test, Values):
-                    tests.append(demand.test)
+                by_place[place_of(demand)].append(demand.test)
     return {place: Spread.of(tests) for place, tests in by_place.items()}
 
 
@@ -215,7 +231,11 @@ def _demands(asked: Asked | None) -> Iterator[Demand]:
             waiting.extend(one.items)
 
 
-def _share_of_parts(parts: TextParts) -> float:
-    """Return about which part of the strings has one of some texts: less for long ones, and at a certain place."""
-    placed = 1.0 if parts.kind is PartKind.CONTAINS else _LETTER
-    return min(1.0, sum(placed * _PART * _LETTER ** (len(text) - 1) for text in parts.texts))
+def _popular(asked: Sequence[AbstractSet[str]], usual: float) -> dict[str, float]:
+    """Return the texts that more than one demand is for, with their part of the demands beyond the usual one.
+
+    What many rules ask for is what many facts have, and leads to many rules.
+    """
+    counts = Counter(text for texts in asked for text in texts)
+    shares = ((text, (count - 1) / len(asked) - usual) for text, count in counts.items() if count > 1)
+    return {text: share for text, share in shares if share > 0}

@@ -385,6 +385,16 @@ def test_a_rule_is_filed_under_its_demand_for_the_fewest_values() -> None:
     assert candidates(either, {"flag": True, "n": 4}) == [4]
 
 
+def test_a_rule_is_not_filed_under_what_many_rules_ask_for() -> None:
+    common = [f"a == 'common' && b == {n % 10}" for n in range(20)] + [f"a == 'rare {n}'" for n in range(20)]
+    with bounds(saved=math.inf):
+        found = make_index([compile_rule(source).demand for source in common])
+    assert found is not None
+    assert found.candidates({"a": "common", "b": 3}) == [3, 13]
+    parts = [f"a.endsWith('powershell.exe') && b.contains('x{n:02}')" for n in range(20)]
+    assert candidates(parts, {"a": "powershell.exe", "b": "x07"}) == [7]
+
+
 def test_rules_that_demand_two_things_of_which_each_takes_many_are_filed_under_both() -> None:
     rules = [f"a == {n % 5} && b.c == '{n // 5}'" for n in range(20)]
     for listed in (0, 1_000):
