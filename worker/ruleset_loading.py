@@ -87,7 +87,7 @@ class RulesetLoader:
         bound = await self._bound(rules, is_deciding=True)
         if rules:
             await self._cache.store_rules(list(rules.values()))
-        return Loaded(_changed(earlier.ruleset, state, gone, list(bound.values())), digests)
+        return Loaded(earlier.ruleset.changed(state.revision, gone, bound.values(), state.digest), digests)
 
     # Everything
 
@@ -114,7 +114,8 @@ class RulesetLoader:
                 raise RulesetBrokenError("the active rules in Postgres do not have the ruleset's digest")
         if absent or cached is None:
             await self._cache.store_members(state.digest, members)
-        return Loaded(Ruleset(state.revision, [bound[digest] for digest in digests], state.digest), digests)
+        rules = [bound[digest] for digest in digests]
+        return Loaded(await asyncio.to_thread(_arranged, state, rules, is_prepared=is_deciding), digests)
 
     async def _read(
         self,
@@ -181,9 +182,11 @@ class RulesetLoader:
         return [rule for start in sorted(made) for rule in made[start]]
 
 
-def _changed(earlier: Ruleset, state: RulesetState, gone: set[bytes], new: list[BoundRule]) -> Ruleset:
-    kept = [rule for rule in earlier.rules if rule.digest not in gone]
-    return Ruleset(state.revision, [*kept, *new], state.digest)
+def _arranged(state: RulesetState, rules: Sequence[BoundRule], *, is_prepared: bool) -> Ruleset:
+    ruleset = Ruleset(state.revision, rules, state.digest)
+    if is_prepared:
+        ruleset.prepare()
+    return ruleset
 
 
 def _absent(members: Sequence[Member], bound: Mapping[bytes, BoundRule]) -> list[Member]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import structlog
 
@@ -36,6 +37,7 @@ class Rulesets:
         self._loaded: Loaded | None = None
         self._hint = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._arranging: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._loading = asyncio.Lock()
 
@@ -58,13 +60,15 @@ class Rulesets:
         """Load the current ruleset and begin to follow it. Raises UnavailableError, RulesetBrokenError."""
         await self.refresh()
         self._task = asyncio.create_task(self._follow(), name="ruleset-follower")
+        self._arranging = asyncio.create_task(asyncio.to_thread(self.current.prepare), name="ruleset-preparing")
 
     async def stop(self) -> None:
         """Stop following."""
         self._stopping.set()  # a cancellation alone may be lost: before Python 3.12 wait_for can swallow one
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._arranging) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def refresh(self) -> Ruleset:
         """Make the snapshot current, if it is not."""
@@ -76,10 +80,12 @@ class Rulesets:
                     return previous.ruleset
                 self._loaded = await self._loader.load(state, tx.active_rules, previous)
             ruleset = self._loaded.ruleset
+        if ruleset.is_due and (self._arranging is None or self._arranging.done()):
+            self._arranging = asyncio.create_task(self._arrange(self._loaded), name="ruleset-arranging")
         _log.info(
             "ruleset_loaded",
             revision=ruleset.revision,
-            rules=len(ruleset.rules),
+            rules=len(ruleset),
             digest=ruleset.digest.hex()[:16],
             previous=None if previous is None else previous.ruleset.revision,
         )
@@ -91,6 +97,12 @@ class Rulesets:
         if loaded is None or loaded.ruleset.state != state:
             loaded = await self._loader.load(state, active_rules, loaded)
         return loaded.ruleset
+
+    async def _arrange(self, loaded: Loaded) -> None:
+        """Arrange the rules anew after many changes, and decide by that unless there was another change meanwhile."""
+        rebuilt = await asyncio.to_thread(loaded.ruleset.rebuilt)
+        if self._loaded is loaded:
+            self._loaded = replace(loaded, ruleset=rebuilt)
 
     async def _follow(self) -> None:
         is_checked = True

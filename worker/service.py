@@ -162,7 +162,7 @@ class Worker:
             details["ruleset"] = {
                 "revision": ruleset.revision,
                 "digest": ruleset.digest.hex(),
-                "rules": len(ruleset.rules),
+                "rules": len(ruleset),
             }
         is_ready = nats_up and postgres_up and is_loaded and not self._is_stopping
         return Readiness(is_ready, states, details)
@@ -330,7 +330,7 @@ class Worker:
         self._telemetry.breakers = {service: breaker.state for service, breaker in self._breakers.items()}
         if self._rulesets is not None and self._rulesets.is_loaded:
             ruleset = self._rulesets.current
-            self._telemetry.revision, self._telemetry.rules = ruleset.revision, len(ruleset.rules)
+            self._telemetry.revision, self._telemetry.rules = ruleset.revision, len(ruleset)
         return self._telemetry.exposition()
 
     async def _ping_nats(self) -> None:
