@@ -13,18 +13,15 @@ Facts are JSON: numbers are finite, strings hold no half of a surrogate pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from decimal import Decimal
-from functools import lru_cache
-from math import inf
+from collections.abc import Callable
 from typing import Any, Final
 
-from domain.language.bounds import Bounds, Known, Located
-from domain.language.demands import EACH, AllOf, Asked, Demand, PartKind, Step, TextParts, View, viewed
-from domain.language.joining import ANY_TEXT, NEVER, all_of, any_of, atoms_of, few
+from domain.language.bounds import Bounds
+from domain.language.demand_constants import FLIPPED, OTHERS, TEXT_KINDS, ConstantReader
+from domain.language.demanded_values import CONTAINERS, compared_values, is_scalar
+from domain.language.demands import EACH, AllOf, Asked, Demand, Step, View
+from domain.language.joining import NEVER, all_of, any_of, atoms_of
 from domain.language.lets import let_number
-from domain.language.native import COMPARISONS, is_safe_number
-from domain.language.patterns import required_by
 from domain.language.plan import (
     Bind,
     Choose,
@@ -33,39 +30,23 @@ from domain.language.plan import (
     Invoke,
     Logic,
     Loop,
-    OptionalMap,
     Part,
     PlannedRule,
     Select,
     Variable,
-    children,
 )
 from domain.language.ranges import (
     BOOLS,
     EVERYTHING,
     NOTHING,
-    NUMBERS,
     Values,
-    compared_with,
-    equal_to,
-    union,
 )
 
 ATOMS_MAX: Final = 2_000  # demands in one rule's tree
-_VISITS_MAX: Final = 20_000  # parts looked at for one rule, those of a `let` once for each use
 _DEPTH_MAX: Final = 120
 _ROWS_MAX: Final = 64  # demands of a table's rows that are told row by row
 _SPREAD_MAX: Final = 100  # elements of a constant list that a macro goes over
-_PRESENT_MAX: Final = 8  # paths that one part can't do without
-_EDGE: Final = 2**61  # beyond it the language's types do not agree on numbers: ranges are told to there
-_FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-_VIEWS: Final = {"lowerAscii": View.LOWER, "upperAscii": View.UPPER}
-_KINDS: Final = {"contains": PartKind.CONTAINS, "startsWith": PartKind.STARTS, "endsWith": PartKind.ENDS}
 _TRUE, _FALSE = Values(bools=frozenset({True})), Values(bools=frozenset({False}))
-_CONTAINERS: Final = Values(others=True)
-_NO_TEXT: Final = ANY_TEXT.complement()
-_TEXT_TESTS: Final = frozenset({*_KINDS, "matches"})
-_OTHERS: Final = object()
 
 
 def demand_of(plan: PlannedRule) -> Asked | None:
@@ -83,16 +64,13 @@ def demand_of(plan: PlannedRule) -> Asked | None:
     return all_of(item for item in tree.items if isinstance(item, Demand))
 
 
-class Reader:
+class Reader(ConstantReader):
     """Reads the demands of one rule's parts; without ``guards`` as if no fact were too large for them."""
 
     def __init__(self, plan: PlannedRule, *, guards: bool = True) -> None:
+        super().__init__(plan)
         self._has_guards = guards
-        self._plan = plan
-        self._lets = plan.lets
-        self._known: dict[str, Known] = {}
         self._memory: dict[tuple[int, bool, bool], Asked | None] = {}
-        self._visits = _VISITS_MAX
         self._depth = 0
 
     def of_rule(self) -> Asked | None:
@@ -155,78 +133,6 @@ class Reader:
         finally:
             self._depth -= 1
 
-    def path(self, part: Part) -> Located | None:
-        """Return the path of the fact that a part reads; None when it is something else."""
-        steps: list[Step] = []
-        by_index = False
-        while True:
-            kind = type(part)
-            if kind is Select:
-                if part.optional:  # type: ignore[attr-defined]
-                    return None
-                steps.append(part.field)  # type: ignore[attr-defined]
-                part = part.operand  # type: ignore[attr-defined]
-            elif kind is Variable:
-                name: str = part.name  # type: ignore[attr-defined]
-                if name == "payload":
-                    return (tuple(reversed(steps)), by_index) if steps and steps[-1] is not None else None
-                if name.startswith("let:"):
-                    part = self._lets[int(name[4:])][1]
-                    continue
-                known = self._known.get(name)
-                if not isinstance(known, tuple):
-                    return None
-                return (*known[0], *reversed(steps)), known[1] or by_index
-            elif kind is Invoke and part.name == "[]" and part.type.kind != "optional":  # type: ignore[attr-defined]
-                part, key = part.arguments  # type: ignore[attr-defined]
-                if not isinstance(key, Const):
-                    return None
-                if type(key.value) is str:
-                    steps.append(key.value)
-                elif isinstance(key.value, int) and type(key.value) is not bool:
-                    steps.append(EACH)
-                    by_index = True
-                else:
-                    return None
-            elif kind is Invoke and part.name == "dyn":  # type: ignore[attr-defined]
-                (part,) = part.arguments  # type: ignore[attr-defined]
-            else:
-                return None
-
-    def constant(self, part: Part) -> Const | None:
-        """Return the constant that a part is, by itself or as a `let` or as a macro's variable."""
-        while not isinstance(part, Const):
-            if not isinstance(part, Variable):
-                return None
-            number = let_number(part)
-            if number is None:
-                known = self._known.get(part.name)
-                return known if isinstance(known, Const) else None
-            part = self._lets[number][1]
-        return part
-
-    def present(self, part: Part) -> Asked | None:
-        """Return what a fact must have for a part's value not to be missing, as all of its operands are needed."""
-        found: dict[tuple[Step, ...], Asked] = {}
-        waiting = [part]
-        while waiting and len(found) < _PRESENT_MAX:
-            part = waiting.pop()
-            located = self.path(part)
-            if located is not None:
-                found[located[0]] = Demand(located[0], EVERYTHING)
-            elif isinstance(part, Invoke):
-                waiting += reversed(part.arguments)
-            elif isinstance(part, Variable):
-                number = let_number(part)
-                if number is not None:
-                    waiting.append(self._lets[number][1])
-            elif isinstance(part, (Select, Loop, Bind, OptionalMap, Choose)):
-                waiting.append(children(part)[0])
-            self._visits -= 1
-            if self._visits < 0:
-                return None
-        return all_of(found.values())
-
     def _const(self, part: Const, want: bool, _strict: bool) -> Asked | None:
         return NEVER if part.value is (not want) else None
 
@@ -278,13 +184,14 @@ class Reader:
 
     def _invoke(self, part: Invoke, want: bool, strict: bool) -> Asked | None:
         name, arguments = part.name, part.arguments
-        found: Any = _OTHERS
+        found: Any = OTHERS
         if len(arguments) == 2:
-            if name in _FLIPPED:
+            if name in FLIPPED:
                 found = self._compared(part, want, strict)
+                found = self._sized(part, want) if found is OTHERS and not strict else found
             elif name == "in":
                 found = self._membership(part, want, strict)
-            elif name in _TEXT_TESTS:
+            elif name in TEXT_KINDS or name == "matches":
                 found = self._text_test(part, want, strict)
             elif name == "[]":
                 found = self._of_path(part, want, strict)
@@ -292,149 +199,25 @@ class Reader:
             found = self.asked(arguments[0], not want, strict)
         elif name == "dyn":
             found = self.asked(arguments[0], want, strict)
-        if found is _OTHERS:
+        if found is OTHERS:
             found = None if strict else self.present(part)
         return found  # type: ignore[no-any-return]
 
-    # Tests of one path with constants
-
-    def _compared(self, part: Invoke, want: bool, strict: bool) -> Any:
-        left, right = part.arguments
-        operator = part.name
-        constant = self.constant(right)
-        if constant is None:
-            constant, left, operator = self.constant(left), right, _FLIPPED[operator]
-        if constant is None:
-            return _OTHERS
-        value = constant.value
-        if isinstance(left, Invoke) and left.name == "size":
-            return self._sized(left, operator, value, want, strict)
-        subject = self._subject(left)
-        if subject is None or (strict and subject[1]):
-            return _OTHERS
-        path, _, view, trimmed = subject
-        if view is not View.AS_IS or trimmed:
-            if type(value) is not str or operator in COMPARISONS:
-                return _OTHERS if strict else Demand(path, ANY_TEXT)
-            same = (operator == "==") == want
-            return self._texts(path, frozenset({value}), same, strict, view, trimmed)
-        values = _compared_values(operator, value, want, strict)
+    def _sized(self, part: Invoke, want: bool) -> Any:
+        """Return what a comparison of a size asks for: what has one, and is not empty where 0 is not asked for."""
+        sides = self._sides(part)
+        if sides is None or not isinstance(sides[0], Invoke) or sides[0].name != "size":
+            return OTHERS
+        of = sides[0].arguments[0]
+        values = compared_values(sides[1], sides[2], want, False)
         if values is None:
-            return _OTHERS
-        return Demand(path, values, strict) if values or strict else NEVER
-
-    def _subject(self, part: Part) -> tuple[tuple[Step, ...], bool, View, bool] | None:
-        """Return the path that a string is from, whether by an index, how it is seen, and whether it is trimmed."""
-        view, trimmed = View.AS_IS, False
-        while isinstance(part, (Invoke, Variable)):
-            if isinstance(part, Variable):
-                number = let_number(part)
-                if number is None:
-                    break
-                below = self._lets[number][1]
-                if not isinstance(below, (Invoke, Variable)):
-                    break
-                part = below
-            elif part.name in _VIEWS and len(part.arguments) == 1:
-                view = _VIEWS[part.name] if view is View.AS_IS else view
-                part = part.arguments[0]
-            elif part.name == "trim" and len(part.arguments) == 1:
-                trimmed = True
-                part = part.arguments[0]
-            else:
-                break
-        located = self.path(part)
-        return None if located is None else (*located, view, trimmed)
-
-    def _texts(
-        self, path: tuple[Step, ...], texts: frozenset[str], same: bool, strict: bool, view: View, trimmed: bool
-    ) -> Asked | None:
-        """Return what is asked by a string, as it is seen, being one of some texts, or being none of them."""
-        if strict and (trimmed or not same):
-            return None
-        if not same:
-            if trimmed:
-                return Demand(path, ANY_TEXT)
-            return Demand(path, few(Values(texts=texts, all_texts_but=True)), False, view)
-        if trimmed:
-            return self._parts(path, TextParts(PartKind.CONTAINS, texts), strict, view)
-        texts = frozenset(text for text in texts if viewed(text, view) == text)
-        found: Asked = Demand(path, few(Values(texts=texts)), False, view) if texts else NEVER
-        return any_of([found, Demand(path, _NO_TEXT, True)]) if strict else found
-
-    def _parts(self, path: tuple[Step, ...], parts: TextParts, strict: bool, view: View) -> Asked | None:
-        texts = parts.texts
-        found: Asked
-        if "" in texts:
-            found = Demand(path, ANY_TEXT)
-        else:
-            if view is not View.AS_IS:
-                texts = frozenset(text for text in texts if viewed(text, view) == text)
-            found = Demand(path, TextParts(parts.kind, texts), False, view) if texts else NEVER
-        return any_of([found, Demand(path, _NO_TEXT, True)]) if strict else found
-
-    def _membership(self, part: Invoke, want: bool, strict: bool) -> Any:
-        left, right = part.arguments
-        constant = self.constant(right)
-        if constant is not None:
-            items = list(constant.value) if type(constant.value) in {list, dict} else None
-            subject = self._subject(left)
-            if items is None or subject is None or (strict and subject[1]):
-                return _OTHERS
-            path, _, view, trimmed = subject
-            if view is not View.AS_IS or trimmed:
-                texts = frozenset(item for item in items if type(item) is str)
-                return self._texts(path, texts, want, strict, view, trimmed)
-            values = _members(items, want)
-            if values is None:
-                return _OTHERS
-            return Demand(path, values, strict) if values or strict else NEVER
-        constant, located = self.constant(left), self.path(right)
-        if constant is None or located is None or (strict and (located[1] or not want)):
-            return _OTHERS
-        if not want:
-            return Demand(located[0], _CONTAINERS)
-        return Demand((*located[0], EACH), _compared_values("==", constant.value, True, False) or EVERYTHING, strict)
-
-    def _text_test(self, part: Invoke, want: bool, strict: bool) -> Any:
-        subject, constant = self._subject(part.arguments[0]), self.constant(part.arguments[1])
-        if subject is None or constant is None or type(constant.value) is not str or (strict and subject[1]):
-            return _OTHERS
-        path, _, view, trimmed = subject
-        if strict and not want:
-            return None
-        if part.name == "matches":
-            return self._matched(subject, constant.value, want, strict)
-        if not want:
-            return Demand(path, ANY_TEXT) if constant.value else NEVER
-        kind = PartKind.CONTAINS if trimmed else _KINDS[part.name]
-        return self._parts(path, TextParts(kind, frozenset({constant.value})), strict, view)
-
-    def _matched(
-        self, subject: tuple[tuple[Step, ...], bool, View, bool], pattern: str, want: bool, strict: bool
-    ) -> Asked | None:
-        path, _, view, trimmed = subject
-        required = required_by(pattern) if want else None
-        if required is None:
-            return None if strict else Demand(path, ANY_TEXT)
-        view = View.LOWER if required.folded else view
-        test = required.test
-        if isinstance(test, Values):
-            return self._texts(path, test.texts, True, strict, view, trimmed)
-        return self._parts(path, TextParts(PartKind.CONTAINS, test.texts) if trimmed else test, strict, view)
-
-    def _sized(self, part: Invoke, operator: str, value: Any, want: bool, strict: bool) -> Any:
-        values = None if strict else _compared_values(operator, value, want, False)
-        if values is None:
-            return _OTHERS
-        of = part.arguments[0]
+            return OTHERS
         located = self.path(of)
-        is_empty_out = 0 not in values
         if located is not None:
-            return Demand(located[0], _NOT_EMPTY if is_empty_out else _SIZED)
-        if isinstance(of, Loop) and of.kind == "list" and is_empty_out:
+            return Demand(located[0], _SIZED if 0 in values else _NOT_EMPTY)
+        if isinstance(of, Loop) and of.kind == "list" and 0 not in values:
             return self._of_elements(of, True)
-        return _OTHERS
+        return OTHERS
 
     # Macros and choices
 
@@ -449,7 +232,7 @@ class Reader:
         if test is not None and (want, kind) in {(True, "exists"), (True, "exists_one"), (False, "all")}:
             return self._of_elements(part, want)
         located = self.path(part.source)
-        return self.present(part) if located is None else Demand(located[0], _CONTAINERS)
+        return self.present(part) if located is None else Demand(located[0], CONTAINERS)
 
     def _of_elements(self, part: Loop, want: bool) -> Asked | None:
         """Return what is asked by an element for which a test is ``want``, or by there being one."""
@@ -503,12 +286,12 @@ class Reader:
         if isinstance(part, Invoke):
             if part.name == "!":
                 return self._never_fails(part.arguments[0])
-            if part.name in _FLIPPED and len(part.arguments) == 2:
+            if part.name in FLIPPED and len(part.arguments) == 2:
                 left, right = part.arguments
                 constant = self.constant(right) or self.constant(left)
                 other = left if self.constant(right) else right
-                return constant is not None and _is_scalar(constant.value) and self.path(other) is not None
-            if part.name in _KINDS:
+                return constant is not None and is_scalar(constant.value) and self.path(other) is not None
+            if part.name in TEXT_KINDS:
                 return self.path(part.arguments[0]) is not None and self.constant(part.arguments[1]) is not None
         return self.path(part) is not None
 
@@ -540,72 +323,6 @@ def conjuncts(condition: Part | None) -> list[Part]:
         else:
             found.append(part)
     return found
-
-
-def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str))
-
-
-@lru_cache(maxsize=8192, typed=True)
-def _scalar_values(operator: str, value: Any, want: bool, strict: bool) -> Values | None:
-    """Return the values for which ``x OPERATOR value`` is ``want``; with ``strict`` also where it is missing."""
-    found = compared_with(operator, value)
-    if operator in COMPARISONS:
-        kinds = NUMBERS
-        if found is None:
-            kinds = found = ANY_TEXT if type(value) is str else BOOLS if type(value) is bool else EVERYTHING
-        elif not want:
-            found = kinds - found
-        return _widened(found | kinds.complement() if strict else found)
-    if found is None:  # not finite
-        return NUMBERS if (operator == "==") == want else EVERYTHING
-    return _widened(found if want else found.complement())
-
-
-def _compared_values(operator: str, value: Any, want: bool, strict: bool) -> Values | None:
-    if _is_scalar(value):
-        return _scalar_values(operator, value, want, strict)
-    if operator in COMPARISONS or strict:
-        return None
-    if isinstance(value, (list, dict)):
-        return _CONTAINERS if (operator == "==") == want else EVERYTHING
-    if isinstance(value, Decimal):  # it is equal to numbers alone, and fails on doubles
-        return NUMBERS if (operator == "==") == want else EVERYTHING
-    return None
-
-
-def _members(items: Iterable[Any], want: bool) -> Values | None:
-    """Return the values that are, or are not, among some constants; None when that is not known."""
-    found: list[Values] = []
-    for item in items:
-        values = equal_to(item)
-        if values is None:
-            return None
-        found.append(values)
-    values = union(found)
-    return few(_widened(values if want else values.complement()))
-
-
-def _widened(values: Values) -> Values:
-    """Return values whose numbers end where all types agree on them, or nowhere."""
-    if all(
-        (low == -inf or is_safe_number(low)) and (high == inf or is_safe_number(high))
-        for low, _, high, _ in values.numbers
-    ):
-        return values
-    numbers: list[tuple[float, bool, float, bool]] = []
-    for low, low_in, high, high_in in values.numbers:
-        if low != -inf and not is_safe_number(low):
-            low, low_in = (-inf, True) if low < 0 else (_EDGE, True)  # noqa: PLW2901
-        if high != inf and not is_safe_number(high):
-            high, high_in = (inf, True) if high > 0 else (-_EDGE, True)  # noqa: PLW2901
-        numbers.append((low, low_in, high, high_in))
-    return union(
-        [
-            Values((), values.texts, values.all_texts_but, values.bools, values.null, values.others),
-            *(Values((one,)) for one in numbers),
-        ]
-    )
 
 
 def _common(rows: list[Asked | None]) -> Asked | None:

@@ -51,6 +51,7 @@ def test_what_a_fact_does_not_meet_is_silent_for_it(seed):
             assert came_of(rule, fact) is None, (source, rule.demand, reprlib.repr(fact))
 
 
+@pytest.mark.timeout(120 + EXAMPLES // 20)
 @settings(max_examples=max(EXAMPLES // 10, 1), deadline=None, suppress_health_check=list(HealthCheck))
 @given(condition=conditions, fact=facts)
 @example(condition="1 / b == 1 && a == 1", fact={"b": 0})
@@ -76,7 +77,7 @@ def test_the_random_rules_and_facts_tell_something():
     """Many rules demand something, many facts do not meet it, and many that do match."""
     chance = random.Random(1)
     demanding = unmet = matched = rules = 0
-    while rules < 400:
+    while rules < 200:
         source = rule_text(chance)
         try:
             rule = compile_rule(source)
@@ -93,6 +94,6 @@ def test_the_random_rules_and_facts_tell_something():
                 matched += came_of(rule, fact) == "then"
             else:
                 unmet += 1
-    assert demanding > 200
-    assert unmet > 2_000
-    assert matched > 300
+    assert demanding > 100
+    assert unmet > 1_000
+    assert matched > 150
