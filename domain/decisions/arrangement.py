@@ -22,7 +22,7 @@ from domain.language import Condition
 GROUP_ALONE_MIN: Final = 2_000  # rules of a group from which on it has an index of its own
 INDEXES_MAX: Final = 4_096
 
-Test = tuple[BoundRule, Condition | None, Taken | None]
+Test = tuple[Condition | None, Taken | None, BoundRule]
 Groups = tuple[int, ...]
 
 
@@ -132,8 +132,8 @@ class Arrangement:
 class Tests(dict[float, Test]):
     """Rules by position with their conditions, each made when a fact first leads to it.
 
-    A test is a rule with its condition, where that alone tells whether the rule applies, and with what it then gives,
-    where that is the same for every fact; None where not.
+    A test is a rule's condition, where that alone tells whether the rule applies; what it then gives, where that is the
+    same for every fact; None where not; and the rule. The rule comes last, as most facts need nothing else of it.
     """
 
     __slots__ = ("_earlier", "_rules")
@@ -158,7 +158,7 @@ class Tests(dict[float, Test]):
 def test_of(rule: BoundRule) -> Test:
     """Return what decides a rule."""
     compiled = rule.compiled
-    return rule, compiled.condition if compiled.applied else None, _ready(rule)
+    return compiled.condition if compiled.applied else None, _ready(rule), rule
 
 
 def joined(indexes: Sequence[Index], removed: frozenset[float] = frozenset()) -> Index:

@@ -12,7 +12,7 @@ from domain.decisions.fact import Fact
 from domain.decisions.merge import Merge, joined
 from domain.decisions.ruleset import BoundRule, Plan, Ruleset
 from domain.decisions.taken import Taken
-from domain.language import Evaluate, Path, RuleFault
+from domain.language import Evaluate, RuleFault
 
 FAULTS_MAX: Final = 100
 _NOTHING: Final[dict[str, Any]] = {}
@@ -71,10 +71,11 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
         payload = fact.payload
         is_dated = plan.is_dated
         tests, index = plan.tests, plan.index
-        for rule, condition, ready in tests if index is None else map(tests.__getitem__, index.candidates(payload)):
-            if is_dated and not is_effective(rule, fact.time_ns):
+        for test in tests if index is None else map(tests.__getitem__, index.candidates(payload)):
+            if is_dated and not is_effective(test[2], fact.time_ns):
                 continue
             evaluate: Evaluate | None = None
+            condition = test[0]
             if condition is not None:
                 try:
                     holds = condition(payload, fact, _NOTHING)
@@ -83,10 +84,12 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
                 else:
                     if holds is not True:
                         continue
+                    ready = test[1]
                     if ready is not None:
                         taken.append(ready)
                         continue
-                    evaluate = rule.compiled.applied
+                    evaluate = test[2].compiled.applied
+            rule = test[2]
             course.consider(rule, evaluate or rule.compiled.evaluate, fact, _NOTHING)
     output = _output(taken, course) if taken else {}
     faults = course.faults
@@ -167,7 +170,7 @@ def _output(taken: list[Taken], course: _Course) -> dict[str, Any]:
     """Return the merged output; what rules gave that meets nowhere is put together as it is."""
     if len(taken) == 1 and taken[0].fields is not None:
         return taken[0].match.output
-    fields: list[tuple[Path, Any, bool]] = []
+    fields: list[Any] = []
     for one in taken:
         if one.fields is None:  # it writes a path twice
             return _merge(taken, course).output()

@@ -7,8 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from domain.language import AdditionError, Contribution, MergeKind, Path, add_values, to_json
 
-# A rule's part of an output: paths, no two of them the same, with JSON data, and whether that is a list to append.
-Fields = tuple[tuple[Path, Any, bool], ...]
+# A rule's part of an output: path, JSON data, whether that is a list to append, and so on for the next path; no two paths
+# are the same. It is flat because where rules are many each object is one more to be fetched from memory.
+Fields = tuple[Any, ...]
 
 _SET: Final = MergeKind.SET
 _APPEND: Final = MergeKind.APPEND
@@ -82,21 +83,23 @@ def fields_of(contributions: Sequence[Contribution]) -> Fields | None:
 
     Raises ValueError for a value that has no JSON form.
     """
-    fields = tuple(
-        [(path, to_json([value] if kind is _APPEND else value), kind is _APPEND) for kind, path, value in contributions]
-    )
-    return fields if len(fields) < 2 or len({path for path, _, _ in fields}) == len(fields) else None
+    fields: list[Any] = []
+    for kind, path, value in contributions:
+        is_appended = kind is _APPEND
+        fields += (path, to_json([value] if is_appended else value), is_appended)
+    return tuple(fields) if len(contributions) < 2 or len(set(fields[::3])) == len(contributions) else None
 
 
-def joined(fields: Sequence[tuple[Path, Any, bool]]) -> dict[str, Any] | None:
-    """Return the output of several rules' fields, given in order of priority then name.
+def joined(fields: Sequence[Any]) -> dict[str, Any] | None:
+    """Return the output of several rules' fields, one after the other in order of priority then name.
 
     None where there is more to merge than lists that are appended to: where paths meet, or one is below another.
     """
     root: dict[str, Any] = {}
     whole: list[str] = []  # top-level names that a rule has set, whatever is below them
     lists: dict[Path, list[Any]] = {}
-    for path, value, is_appended in fields:
+    parts = iter(fields)
+    for path, value, is_appended in zip(parts, parts, parts, strict=True):
         if is_appended:
             if path in lists:
                 lists[path] += value
@@ -145,7 +148,7 @@ def _nest(values: Mapping[Path, Any], form: Callable[[Any], Any]) -> dict[str, A
 
 def nested(fields: Fields) -> dict[str, Any]:
     """Return one rule's fields as output."""
-    return _nest({path: value for path, value, _ in fields}, _as_it_is)
+    return _nest(dict(zip(fields[::3], fields[1::3], strict=True)), _as_it_is)
 
 
 def _as_it_is(value: Any) -> Any:
