@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from domain.language import AdditionError, Contribution, MergeKind, Path, add_values, to_json
 
-# A rule's part of an output: path, JSON data, whether that is a list to append, and so on for the next path; no two of them
-# are the same. It is flat because where rules are many each object is one more to be fetched from memory.
+# A rule's part of an output: path, JSON data, whether that is a list to append, and so on for the next path; no two
+# paths are the same. Flat, for where rules are many each object is one more to be fetched from memory.
 Fields = tuple[Any, ...]
 
 _SET: Final = MergeKind.SET
