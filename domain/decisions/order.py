@@ -65,8 +65,14 @@ def require_no_conflict(newcomer: BoundRule, others: Iterable[BoundRule]) -> Non
     """
     company = [rule for rule in others if rule.rule_id != newcomer.rule_id]
     conflicts = [*_own_conflicts(newcomer)]
+    harmless: set[object] = set()  # most of many rules write what others of them write, for the same types
     for other in company:
-        conflicts.extend(_conflicts(newcomer, other))
+        touched = other.compiled.fact_types, other.compiled.writes
+        if touched not in harmless:
+            found = [*_conflicts(newcomer, other)]
+            conflicts += found
+            if not found:
+                harmless.add(touched)
     if conflicts:
         first = conflicts[0]
         raise BusinessError(

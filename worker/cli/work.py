@@ -50,6 +50,7 @@ async def serve(settings: Settings) -> None:
 
     configure_logging(settings.log_format, settings.log_level)
     stopping = stop_signal()
+    calm_collector()  # loading thousands of rules makes what stays, too
     async with running_worker(settings) as worker:
         calm_collector()
         waiting = asyncio.create_task(stopping.wait())

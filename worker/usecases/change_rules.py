@@ -6,6 +6,7 @@ common to all (deciding once, events, the answer) is ``decide_commands``'s part.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -181,7 +182,8 @@ async def _require_company(tx: Transaction, state: RulesetState, rule: Rule, too
     candidate = ActiveRule(rule.id, rule.version, rule.content)
     company = await tools.rulesets.snapshot(state, tx.active_rules)
     (compiled,) = await tools.compiler.compile([rule.content.dsl_content])
-    require_no_conflict(bind(candidate, candidate.digest, compiled), company.rules)
+    newcomer = bind(candidate, candidate.digest, compiled)
+    await asyncio.to_thread(lambda: require_no_conflict(newcomer, company.rules))  # thousands take a while
 
 
 async def _existing(tx: Transaction, text: str) -> Rule:
