@@ -9,7 +9,7 @@ that meet such a demand anyway, by its size, can reach a limit, and a demand for
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from domain.language.demands import EACH, EACH_MAX, EACH_TEXT_MAX, AllOf, Asked, Demand, Step
 from domain.language.evaluation import UNMETERED_CODE_POINTS_MAX
@@ -71,33 +71,46 @@ class Bounds:
         self._compared: dict[FactPath, None] = {}
         self._read: dict[FactPath, None] = {}
 
-    def takes(self, part: Part) -> bool:
+    def takes(self, root: Part) -> bool:
         """Take a part in; False when a fact of common size could reach a limit in it."""
-        waiting = [(part, 1)]
+        waiting: list[tuple[Part, int]] = [(root, 1)]
+        lists = self._lists
+        part: Any
         while waiting:
             part, times = waiting.pop()
             kind = type(part)
-            if kind is Invoke:
-                if not self._invoke(part, times):  # type: ignore[arg-type]
-                    return False
-            elif kind is Loop:
-                if not self._loop(part, times, waiting):  # type: ignore[arg-type]
-                    return False
+            if kind is Const:
                 continue
+            if lists:
+                located = self._path_of(part)
+                if located is not None and EACH in located[0]:
+                    self._read[located[0]] = None
+            if kind is Select:
+                while type(part) is Select:
+                    part = part.operand
+                if type(part) is not Variable or part.name != "payload":
+                    waiting.append((part, times))
+            elif kind is Invoke:
+                if not self._invoke(part, times):
+                    return False
+                waiting += [(argument, times) for argument in part.arguments]
+            elif kind is Logic:
+                waiting += [(item, times) for item in part.items]
+            elif kind is Loop:
+                if not self._loop(part, times, waiting):
+                    return False
             elif kind is Variable:
                 number = let_number(part)
                 if number is not None and number not in self._seen_lets:
                     self._seen_lets.add(number)
                     waiting.append((self._lets[number][1], 1))
             elif kind is Bind:
-                self._known[part.variable] = self._path_of(part.value)  # type: ignore[attr-defined]
-            elif kind not in _WALKED:
+                self._known[part.variable] = self._path_of(part.value)
+                waiting += [(part.value, times), (part.body, times)]
+            elif kind in _WALKED:
+                waiting += [(child, times) for child in children(part)]
+            else:
                 return False
-            if times > 1 or self._lists:
-                located = self._path_of(part)
-                if located is not None and EACH in located[0]:
-                    self._read[located[0]] = None
-            waiting += [(child, times) for child in children(part)]
         return self._steps <= STEPS_MAX
 
     def guards(self, tree: Asked) -> list[Demand]:
@@ -199,7 +212,7 @@ class Bounds:
         return True
 
 
-_WALKED: Final = frozenset({Const, Select, Has, Logic, Choose, MakeList, Failure})
+_WALKED: Final = frozenset({Has, Choose, MakeList, Failure})
 
 
 def _is_met_at(tree: Asked, path: FactPath, *, whole: bool) -> bool:
