@@ -17,12 +17,12 @@ from domain.decisions.bound import BoundRule
 from domain.decisions.decision import FixedMatch
 from domain.decisions.index import Candidates, Filing, Index, filings_of, make_index
 from domain.decisions.taken import Taken
-from domain.language import Condition
+from domain.language import Condition, Evaluate
 
 GROUP_ALONE_MIN: Final = 2_000  # rules of a group from which on it has an index of its own
 INDEXES_MAX: Final = 4_096
 
-Test = tuple[Condition | None, Taken | None, BoundRule]
+Test = tuple[Condition | None, Taken | None, Evaluate | None, BoundRule]
 Groups = tuple[int, ...]
 
 
@@ -132,8 +132,9 @@ class Arrangement:
 class Tests(dict[float, Test]):
     """Rules by position with their conditions, each made when a fact first leads to it.
 
-    A test is a rule's condition, where that alone tells whether the rule applies; what it then gives, where that is the
-    same for every fact; None where not; and the rule. The rule comes last, as most facts need nothing else of it.
+    A test is a rule's condition, where that alone tells whether the rule applies; what the rule then gives, where that
+    is the same for every fact; what gives it; and the rule. The first three are None where there is no such thing. The
+    rule comes last, as most facts need nothing else of it.
     """
 
     __slots__ = ("_earlier", "_rules")
@@ -157,8 +158,8 @@ class Tests(dict[float, Test]):
 
 def test_of(rule: BoundRule) -> Test:
     """Return what decides a rule."""
-    compiled = rule.compiled
-    return compiled.condition if compiled.applied else None, _ready(rule), rule
+    made = rule.compiled.functions()
+    return made.condition if made.applied else None, _ready(rule), made.applied, rule
 
 
 def joined(indexes: Sequence[Index], removed: frozenset[float] = frozenset()) -> Index:

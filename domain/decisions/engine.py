@@ -72,7 +72,7 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
         is_dated = plan.is_dated
         tests, index = plan.tests, plan.index
         for test in tests if index is None else map(tests.__getitem__, index.candidates(payload)):
-            if is_dated and not is_effective(test[2], fact.time_ns):
+            if is_dated and not is_effective(test[3], fact.time_ns):
                 continue
             evaluate: Evaluate | None = None
             condition = test[0]
@@ -88,8 +88,8 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
                     if ready is not None:
                         taken.append(ready)
                         continue
-                    evaluate = test[2].compiled.applied
-            rule = test[2]
+                    evaluate = test[2]
+            rule = test[3]
             course.consider(rule, evaluate or rule.compiled.evaluate, fact, _NOTHING)
     output = _output(taken, course) if taken else {}
     faults = course.faults

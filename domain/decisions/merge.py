@@ -83,11 +83,15 @@ def fields_of(contributions: Sequence[Contribution]) -> Fields | None:
 
     Raises ValueError for a value that has no JSON form.
     """
+    if len(contributions) == 1:  # what most rules have: the same, sooner
+        ((kind, path, value),) = contributions
+        is_appended = kind is _APPEND
+        return path, to_json([value] if is_appended else value), is_appended
     fields: list[Any] = []
     for kind, path, value in contributions:
         is_appended = kind is _APPEND
         fields += (path, to_json([value] if is_appended else value), is_appended)
-    return tuple(fields) if len(contributions) < 2 or len(set(fields[::3])) == len(contributions) else None
+    return tuple(fields) if len(set(fields[::3])) == len(contributions) else None
 
 
 def joined(fields: Sequence[Any]) -> dict[str, Any] | None:
@@ -148,6 +152,11 @@ def _nest(values: Mapping[Path, Any], form: Callable[[Any], Any]) -> dict[str, A
 
 def nested(fields: Fields) -> dict[str, Any]:
     """Return one rule's fields as output."""
+    if len(fields) == 3:
+        path, value, _ = fields
+        for name in reversed(path):
+            value = {name: value}
+        return value  # type: ignore[no-any-return]  # a path has a name at least
     return _nest(dict(zip(fields[::3], fields[1::3], strict=True)), _as_it_is)
 
 
