@@ -35,7 +35,7 @@ from domain.language.demands import Asked, Demand, TextParts
 
 __all__ = ["RULES_MIN", "Candidates", "Filing", "FilingKind", "Index", "filings_of", "make_index"]
 
-RULES_MIN: Final = 8  # rules that can be filed, below which trying them all is as fast
+RULES_MIN: Final = 12  # rules that can be filed, below which trying them all is as fast
 
 
 @dataclass(frozen=True, slots=True)

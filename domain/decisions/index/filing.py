@@ -20,6 +20,7 @@ from domain.language.demands import EACH, AllOf, Asked, Demand, PartKind, TextPa
 from domain.language.ranges import Values, within_kinds
 
 PLACE_RULES_MIN: Final = 3  # rules filed under one place, below which trying them is as fast as looking at it
+SLOW_PLACE_RULES_MIN: Final = 8  # the same where looking takes longer: for parts of strings, and elements of lists
 PLACES_MAX: Final = 64  # places that every fact is looked up at; of more, only those that a fact has are
 STEPS_MAX: Final = 16  # of a path; generated code is indented as deep
 SAVED_MIN: Final = 1.0  # rules that a pair of paths must leave out of a fact's, on average, to be worth its lookup
@@ -56,7 +57,7 @@ def filed_under_one(rules: Rules, spreads: Mapping[Place, Spread]) -> dict[Place
     covers = {label: cover for label, asked in rules.items() if (cover := cover_of(asked, spreads)) is not None}
     counts = _counts(covers.values())
     if len(counts) <= PLACES_MAX:
-        kept = {place: spreads[place] for place, count in counts.items() if count >= PLACE_RULES_MIN}
+        kept = {place: spreads[place] for place, count in counts.items() if count >= rules_min(place, spreads[place])}
         found = _covers_within(rules, covers, kept)
     else:
         found = {label: cover for label, cover in covers.items() if not any(demand.absent for demand in cover.demands)}
@@ -65,6 +66,11 @@ def filed_under_one(rules: Rules, spreads: Mapping[Place, Spread]) -> dict[Place
         for demand in cover.demands:
             filed[place_of(demand)].append((label, demand))
     return filed
+
+
+def rules_min(place: Place, spread: Spread) -> int:
+    """Return how many rules have to be filed under a place for that to be faster than trying them."""
+    return SLOW_PLACE_RULES_MIN if spread.has_parts or EACH in place[0] else PLACE_RULES_MIN
 
 
 def filed_under_two(rules: Rules, spreads: Mapping[Place, Spread]) -> dict[PathPair, FiledTwice]:
@@ -161,6 +167,7 @@ class Spread:
     high: float
     popular: Mapping[str, float]
     popular_parts: Mapping[str, float]
+    has_parts: bool
 
     @classmethod
     def of(cls, tests: Sequence[Values | TextParts]) -> Spread:
@@ -168,14 +175,15 @@ class Spread:
         asked = [test for test in tests if isinstance(test, Values)]
         texts = {text for one in asked for text in one.texts}
         popular = _popular([one.texts for one in asked if not one.all_texts_but], 1 / (len(texts) + 1))
-        popular_parts = _popular([test.texts for test in tests if isinstance(test, TextParts)], 0)
+        parts = [test.texts for test in tests if isinstance(test, TextParts)]
         intervals = [interval for one in asked for interval in one.numbers]
         points = {low for low, _, high, _ in intervals if low == high}
         bounds = [bound for low, _, high, _ in intervals for bound in (low, high) if not math.isinf(bound)]
         low, high = min(bounds, default=0), max(bounds, default=0)
         margin = (high - low) * _MARGIN or 1
         span = low - margin, high + margin
-        return cls(within_kinds(asked), len(texts), len(points), *span, popular, popular_parts)
+        kinds = within_kinds(asked)
+        return cls(kinds, len(texts), len(points), *span, popular, _popular(parts, 0), bool(parts))
 
     def share(self, demand: Demand) -> float:
         """Return about which part of the facts meets a demand on this place, from 0 to 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.decisions.index import FilingKind, filings_of
+from domain.decisions.index import RULES_MIN, FilingKind, filings_of
 from domain.decisions.ruleset import BoundRule, Ruleset
 from domain.language import compile_rule
 from domain.language.demands import View
@@ -15,8 +15,8 @@ def rule(number: int, text: str) -> BoundRule:
     )
 
 
-def ten_like(text: str) -> list[str]:
-    return [text.replace("#", str(number)) for number in range(10)]
+def some_like(text: str) -> list[str]:
+    return [text.replace("#", str(number)) for number in range(RULES_MIN)]
 
 
 def filed(texts: list[str]) -> list[tuple[tuple[str, FilingKind, View], ...]]:
@@ -44,7 +44,7 @@ def test_each_rule_is_told_by_which_path_structure_and_view_it_is_found() -> Non
         ("xs.exists(x, x.k == '#')", (("xs.[].k", FilingKind.EQUALITY, as_is),)),
         ("a == '#' || b == '#'", (("a", FilingKind.EQUALITY, as_is), ("b", FilingKind.EQUALITY, as_is))),
     ):
-        assert set(filed(ten_like(text))) == {expected}, text
+        assert set(filed(some_like(text))) == {expected}, text
 
 
 def test_rules_found_by_two_paths_have_both_in_one_filing() -> None:
@@ -58,9 +58,9 @@ def test_rules_found_by_two_paths_have_both_in_one_filing() -> None:
 
 
 def test_rules_that_are_tried_on_every_fact_have_no_filing() -> None:
-    texts = [*ten_like("a == #"), "a == 1 || true", "then set x = 1"]
-    assert filed(texts)[10:] == [(), ()]
-    assert filed(ten_like("a == #")[:3]) == [(), (), ()]
+    texts = [*some_like("a == #"), "a == 1 || true", "then set x = 1"]
+    assert filed(texts)[RULES_MIN:] == [(), ()]
+    assert filed(some_like("a == #")[:3]) == [(), (), ()]
 
 
 def test_a_ruleset_tells_of_the_rules_that_a_type_meets_also_after_changes() -> None:

@@ -216,6 +216,7 @@ def bounds(
     with (
         patch.object(index_module, "RULES_MIN", rules),
         patch.object(filing, "PLACE_RULES_MIN", path_rules),
+        patch.object(filing, "SLOW_PLACE_RULES_MIN", path_rules),
         patch.object(table, "ENTRIES_PER_RULE_MAX", entries),
         patch.object(pairs, "ENTRIES_PER_RULE_MAX", entries),
         patch.object(pairs, "CELLS_MAX", cells),

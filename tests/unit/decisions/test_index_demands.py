@@ -120,6 +120,7 @@ def bounds(limits: dict[str, Any]) -> Iterator[None]:
     with (
         patch.object(index_module, "RULES_MIN", 1),
         patch.object(filing, "PLACE_RULES_MIN", 1),
+        patch.object(filing, "SLOW_PLACE_RULES_MIN", 1),
         patch.object(filing, "_SHARE_MAX", math.inf),
         patch.object(filing, "PLACES_MAX", places),
         patch.object(index_module, "PLACES_MAX", places),
