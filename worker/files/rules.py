@@ -20,10 +20,11 @@ from domain.decisions.order import require_no_conflict, touches
 from domain.decisions.ruleset import ActiveRule, BoundRule, Ruleset, bind
 from domain.errors import BusinessError, ValidationError
 from domain.identifiers import RuleId
-from domain.language import CompiledRule, InvalidRuleError, Problem, compile_rule
+from domain.language import CompiledRule, InvalidRuleError, Problem
 from domain.language import Path as OutputPath
 from domain.rules.content import Priority, RuleContent
 from streams.codec import REQUEST_BYTES_MAX
+from worker.files.compiling import RuleCompiler, texts_of_files, texts_of_lines
 from worker.files.front_matter import FENCE, TIME_FIELDS, json_fields, plain_text, split_rule_text
 from worker.files.lines import UnreadableError, line_batches
 from worker.files.origins import JsonLine, Origin, RuleFile
@@ -86,6 +87,7 @@ def inspect_rules(path: Path) -> RuleSet:
     reader = _Reader()
     if path.is_dir():
         files = sorted(file for file in path.glob(f"*{RULE_SUFFIX}") if not file.name.startswith("."))
+        reader.compiler.compile_ahead(texts_of_files(files, RULE_BYTES_MAX))
         for file in files:
             reader.read_file(file)
         if not files:
@@ -93,6 +95,7 @@ def inspect_rules(path: Path) -> RuleSet:
     elif path.suffix == RULE_SUFFIX:
         reader.read_file(path)
     else:
+        reader.compiler.compile_ahead(texts_of_lines(path, RULE_BYTES_MAX))
         reader.read_lines(path)
     reader.compare()
     return reader.result()
@@ -117,6 +120,7 @@ class _Reader:
     """Collects rules and problems over a whole set."""
 
     def __init__(self) -> None:
+        self.compiler = RuleCompiler()
         self._rules: list[tuple[RuleSource, Origin]] = []
         self._problems: list[FileProblem] = []
         self._names: dict[str, str] = {}
@@ -300,7 +304,7 @@ class _Reader:
         if not dsl.strip():
             return None
         try:
-            compiled = compile_rule(dsl)
+            compiled = self.compiler.compile(dsl)
         except InvalidRuleError as error:
             for problem in error.problems:
                 self.note(origin.dsl_problem(problem))

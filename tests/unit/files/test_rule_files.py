@@ -319,7 +319,7 @@ class TestSets:
     def test_a_warning_is_at_its_place_and_refuses_nothing(self, folder, monkeypatch):
         warning = Problem("some-lint", "look here", 1, 3, severity="warning")
         compiled = replace(compile_rule("x"), warnings=(warning,))
-        monkeypatch.setattr("worker.files.rules.compile_rule", lambda _: compiled)
+        monkeypatch.setattr("worker.files.compiling.compile_rule", lambda _: compiled)
         write(folder, one='+++\ntags = ["t"]\n+++\nx\n')
         found = inspect_rules(folder)
 
