@@ -60,7 +60,9 @@ def filed_under_one(rules: Rules, spreads: Mapping[Place, Spread]) -> dict[Place
         kept = {place: spreads[place] for place, count in counts.items() if count >= rules_min(place, spreads[place])}
         found = _covers_within(rules, covers, kept)
     else:
-        found = {label: cover for label, cover in covers.items() if not any(demand.absent for demand in cover.demands)}
+        found = {
+            label: cover for label in covers if (cover := cover_of(rules[label], spreads, absent=False)) is not None
+        }
     filed: dict[Place, Filed] = defaultdict(list)
     for label, cover in found.items():
         for demand in cover.demands:
@@ -106,17 +108,22 @@ def filed_under_two(rules: Rules, spreads: Mapping[Place, Spread]) -> dict[PathP
     return filed
 
 
-def cover_of(asked: Asked | None, spreads: Mapping[Place, Spread]) -> Cover | None:
-    """Return the demands under which a rule is best filed; None for one that is to be tried on every fact."""
-    cover = None if asked is None else _cover(asked, spreads)
+def cover_of(asked: Asked | None, spreads: Mapping[Place, Spread], *, absent: bool = True) -> Cover | None:
+    """Return the demands under which a rule is best filed; None for one that is to be tried on every fact.
+
+    Without ``absent`` no demand is among them that facts without its path meet.
+    """
+    cover = None if asked is None else _cover(asked, spreads, absent=absent)
     return None if cover is None or cover.share > _SHARE_MAX or len(cover.demands) > _COVER_MAX else cover
 
 
-def _cover(asked: Asked, spreads: Mapping[Place, Spread]) -> Cover | None:
+def _cover(asked: Asked, spreads: Mapping[Place, Spread], *, absent: bool) -> Cover | None:
     if isinstance(asked, Demand):
         spread = spreads.get(place_of(asked))
-        return None if spread is None else Cover(spread.share(asked), (asked,))
-    found = [_cover(item, spreads) for item in asked.items]
+        if spread is None or (asked.absent and not absent):
+            return None
+        return Cover(spread.share(asked), (asked,))
+    found = [_cover(item, spreads, absent=absent) for item in asked.items]
     if isinstance(asked, AllOf):
         return min((one for one in found if one is not None), key=lambda one: one.share, default=None)
     demands: list[Demand] = []

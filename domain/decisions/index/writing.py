@@ -17,6 +17,7 @@ from domain.language.demands import EACH, EACH_MAX, EACH_TEXT_MAX, View
 Candidates = Callable[[Mapping[str, Any]], list[Any]]
 Walk = Callable[[Mapping[str, Any], list[Any]], None]
 _FOUND: Final = "found +="
+_GUARDED_MIN: Final = 16  # places from which on it pays to look first whether a fact has anything there
 _FOUND_AGAIN: Final = "again +="  # rules that may be found more than once
 
 
@@ -58,6 +59,7 @@ class _Writer:
         self._names: dict[str, Any] = {"ABSENT": ABSENT, "left": bisect_left, "right": bisect_right}
         self._lines = ["def candidates(fact):"]
         self._count = 0
+        self._is_guarded = len(tables) >= _GUARDED_MIN
         uses: _Uses = defaultdict(list)
         for (path, _), table in tables.items():
             uses[path].append(_Use(_FOUND_AGAIN if table.repeats else _FOUND, table))
@@ -137,6 +139,9 @@ class _Writer:
     def _write_lookup(self, use: _Use, value: str, indent: str) -> None:
         """Write what a value leads to; kinds whose values lead to different rules come first."""
         start, table = use.start, use.table
+        if self._is_guarded and table.absent == ():
+            self._lines.append(f"{indent}if {value} is not ABSENT:")
+            indent += " "
         alike = alike_of(table)
         varied: list[tuple[int, str, str]] = []
         kind = f"k{self._count}"
