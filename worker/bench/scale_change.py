@@ -69,10 +69,9 @@ _DECODER: Final = msgspec.json.Decoder(_Decision)
 async def decide_some(at: At, rules: int) -> float:
     """Have a worker decide different facts, and return the milliseconds that the first took; raises BenchError."""
     async with _trickle(at, rules) as trickle:
-        await trickle.until(lambda: trickle.heard >= 1, "the first fact")
-        first = trickle.waits[0][1]
         await trickle.until(lambda: trickle.heard >= SOME, "facts")
-    return round(first, 1)
+        await trickle.stop()
+    return round(trickle.waits[0][1], 1)
 
 
 async def change(at: At, rules: int) -> ChangeReport:
@@ -85,8 +84,10 @@ async def change(at: At, rules: int) -> ChangeReport:
     commands: list[float] = []
     waits: list[float] = []
     async with _trickle(at, rules) as trickle:
-        await trickle.until(lambda: trickle.heard >= RATE, "facts")
-        usual = statistics.median(wait for _, wait in trickle.waits)
+        await trickle.until(lambda: trickle.heard >= RATE and not trickle.is_late, "facts")
+        before = len(trickle.waits)
+        await trickle.until(lambda: len(trickle.waits) >= before + RATE, "facts")
+        usual = statistics.median(wait for _, wait in trickle.waits[before:])
         for number in range(CHANGES):
             text = f'on {FACT_TYPE}\nwhen customer.id == "c-{number:06}"\nthen append "changed {number}" to reasons\n'
             made = await author.command(
@@ -105,6 +106,7 @@ async def change(at: At, rules: int) -> ChangeReport:
             commands.append((answered - sent) * 1e3)
             swaps.append(max(0.0, (trickle.first[wanted] - answered) * 1e3))
             waits.append(max(wait for heard, wait in trickle.waits if heard >= sent))
+        await trickle.stop()
     return ChangeReport(
         rules=rules,
         swap_ms=round(statistics.median(swaps), 1),
@@ -132,6 +134,7 @@ class _Trickle:
     waits: list[tuple[float, float]] = field(default_factory=list)
     first: dict[int, float] = field(default_factory=dict)
     heard: int = 0
+    is_over: bool = False
 
     @property
     def is_late(self) -> bool:
@@ -150,11 +153,11 @@ class _Trickle:
             self.heard += 1
 
     async def flow(self) -> None:
-        """Publish facts on a schedule, for ever."""
+        """Publish facts on a schedule until told to stop."""
         context = self.at.connection.jetstream()
         subject = subjects.fact(FACT_TYPE)
         started, number = time.perf_counter(), 0
-        while True:
+        while not self.is_over:
             due = started + number / RATE
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             fact_id = f"{self.run}-{number:08}"
@@ -162,6 +165,11 @@ class _Trickle:
             payload = self.payloads[number % len(self.payloads)]
             await context.publish_async(subject, payload, headers={headers.MESSAGE_ID: fact_id})
             number += 1
+
+    async def stop(self) -> None:
+        """Publish no more, and return when all facts are decided; raises BenchError when they stay undecided."""
+        self.is_over = True
+        await self.until(lambda: not self.due, "the last facts")
 
     async def until(self, condition: Any, what: str) -> None:
         """Wait for something; raises BenchError when it does not come."""
