@@ -184,12 +184,11 @@ def image_of(source: str, schemas: Mapping[str, Any] | None = None) -> RuleImage
     plan, written, problems = _written(source, schemas)
     if plan is None or written is None:
         raise InvalidRuleError(problems)
-    stored = _compiled(source, plan, written, ()).stored
-    assert stored is not None
+    record = _record_of(plan)
+    if len(record.plan) <= LATER_BYTES_MAX:
+        return RuleImage(pack_record(record), tuple(problems), b"", b"")
     text = written.text
-    code = code_of(text)
-    shipped = marshal.dumps(code) if len(stored) > LATER_BYTES_MAX else b""
-    return RuleImage(stored, tuple(problems), _digest(text), shipped)
+    return RuleImage(pack_record(record), tuple(problems), _digest(text), marshal.dumps(code_of(text)))
 
 
 def load_image(source: str, image: RuleImage) -> CompiledRule:
@@ -208,24 +207,24 @@ def load_image(source: str, image: RuleImage) -> CompiledRule:
 
 
 def _compiled(source: str, plan: PlannedRule, written: Written, warnings: tuple[Problem, ...]) -> CompiledRule:
-    origin = Origin(source, pack_plan(plan))
+    record = _record_of(plan)
+    origin = Origin(source, record.plan)
     made = assemble(origin, plan, written) if len(origin.packed) > LATER_BYTES_MAX else None
+    return _restored(origin, record, warnings, made)
+
+
+def _record_of(plan: PlannedRule) -> RuleRecord:
     actions = [action for branch in plan.branches for action in branch.actions]
-    return CompiledRule(
-        source=source,
-        fact_types=plan.fact_types,
-        writes=tuple(
-            dict.fromkeys(
-                Write(MergeKind(action.kind), action.path) for action in actions if isinstance(action, PlannedAction)
-            )
-        ),
-        decision_reads=plan.decision_reads,
-        may_stop=any(branch.stop for branch in plan.branches),
-        emits=tuple(dict.fromkeys(action.name for action in actions if isinstance(action, PlannedEffect))),
-        warnings=warnings,
-        functions=_Functions(origin, made),
-        demand=demand_of(plan),
-        origin=origin,
+    writes = [(MergeKind(action.kind), action.path) for action in actions if isinstance(action, PlannedAction)]
+    return RuleRecord(
+        STORED_VERSION,
+        plan.fact_types,
+        tuple(dict.fromkeys(writes)),
+        plan.decision_reads,
+        any(branch.stop for branch in plan.branches),
+        tuple(dict.fromkeys(action.name for action in actions if isinstance(action, PlannedEffect))),
+        store_demand(demand_of(plan)),
+        pack_plan(plan),
     )
 
 

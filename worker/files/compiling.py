@@ -1,11 +1,11 @@
-"""Compiling the rules of files: a large set ahead of being read, in as many processes as there are cores."""
+"""Compiling the rules of files: a large set ahead of being read, by as many processes as there are cores."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,10 +18,10 @@ from worker.files.front_matter import plain_text, split_rule_text
 from worker.files.lines import UnreadableError, line_batches
 
 # Code points of all texts, below which they are compiled sooner than other processes have started.
-AHEAD_MIN: Final = 400_000
+AHEAD_MIN: Final = 800_000
 _BATCH_CODE_POINTS: Final = 50_000
 
-Found = RuleImage | Sequence[Problem]
+Found = CompiledRule | RuleImage | Sequence[Problem]
 
 
 class RuleCompiler:
@@ -32,13 +32,18 @@ class RuleCompiler:
         self._ahead: dict[str, Found] = {}
 
     def compile_ahead(self, texts: Iterable[str]) -> None:
-        """Compile texts in other processes, if that is sooner. Should one of those die, the rest is left for later."""
+        """Compile texts here and in other processes, if that is sooner.
+
+        Should one of those die, what is left is compiled when it is read.
+        """
         waiting = list(dict.fromkeys(texts))
         if self._processes < 2 or sum(map(len, waiting)) < AHEAD_MIN:
             return
-        pool = ProcessPoolExecutor(self._processes, get_context("spawn"), initializer=_ignore_interrupts)
+        pool = ProcessPoolExecutor(self._processes - 1, get_context("spawn"), initializer=_ignore_interrupts)
         try:
-            for batch, found in _found(pool, waiting):
+            batches = [(batch, pool.submit(_compile_all, batch)) for batch in _batches(waiting)]
+            for batch, future in reversed(batches):  # the others begin at the other end
+                found = [_compile_here(text) for text in batch] if future.cancel() else future.result()
                 self._ahead.update(zip(batch, found, strict=True))
         except BrokenProcessPool:
             pass
@@ -52,6 +57,8 @@ class RuleCompiler:
             return compile_rule(text)
         if isinstance(found, RuleImage):
             return load_image(text, found)
+        if isinstance(found, CompiledRule):
+            return found
         raise InvalidRuleError(found)
 
 
@@ -87,7 +94,7 @@ def texts_of_lines(path: Path, bytes_max: int) -> Iterator[str]:
         return
 
 
-def _found(pool: Executor, texts: Sequence[str]) -> Iterator[tuple[Sequence[str], Sequence[Found]]]:
+def _batches(texts: Sequence[str]) -> list[list[str]]:
     batches: list[list[str]] = [[]]
     size = 0
     for text in texts:
@@ -96,16 +103,23 @@ def _found(pool: Executor, texts: Sequence[str]) -> Iterator[tuple[Sequence[str]
             size = 0
         batches[-1].append(text)
         size += len(text)
-    return zip(batches, pool.map(_compile_all, batches), strict=True)
+    return batches
 
 
-def _compile_all(texts: Sequence[str]) -> list[Found]:
+def _compile_all(texts: Sequence[str]) -> list[RuleImage | Sequence[Problem]]:
     return [_compile(text) for text in texts]
 
 
-def _compile(text: str) -> Found:
+def _compile(text: str) -> RuleImage | Sequence[Problem]:
     try:
         return image_of(text)
+    except InvalidRuleError as error:
+        return error.problems
+
+
+def _compile_here(text: str) -> CompiledRule | Sequence[Problem]:
+    try:
+        return compile_rule(text)
     except InvalidRuleError as error:
         return error.problems
 

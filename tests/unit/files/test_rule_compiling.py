@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from domain.language import FactContext, InvalidRuleError, check_rule, compile_rule
 from worker.files import compiling
-from worker.files.compiling import Found, RuleCompiler, texts_of_files, texts_of_lines
+from worker.files.compiling import RuleCompiler, texts_of_files, texts_of_lines
 
 GOOD = [f"on a.b\nwhen a == {n} && 'x' == 'x'\nthen set b = {n}" for n in range(30)]
 LARGE = " || ".join(f"x{n} == {n}" for n in range(900))
@@ -57,15 +58,26 @@ def test_a_little_is_compiled_here(monkeypatch: pytest.MonkeyPatch, processes: i
     same_as_here(compiler)
 
 
+class DyingPool(Executor):
+    """Does the first thing and dies of the second."""
+
+    def __init__(self, *_: object, **_by_name: object) -> None:
+        self._is_alive = True
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **_: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        if self._is_alive:
+            future.set_result(work(*arguments))
+        else:
+            future.set_exception(BrokenProcessPool())
+        self._is_alive = False
+        return future
+
+
 def test_what_a_process_that_died_left_is_compiled_here(ahead: RuleCompiler, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the system is out of memory."""
-    found = compiling._found
-
-    def dying(pool: Executor, texts: Sequence[str]) -> Iterator[tuple[Sequence[str], Sequence[Found]]]:
-        yield next(iter(found(pool, texts)))
-        raise BrokenProcessPool
-
-    monkeypatch.setattr(compiling, "_found", dying)
+    monkeypatch.setattr(compiling, "ProcessPoolExecutor", DyingPool)
     ahead.compile_ahead(TEXTS)
     same_as_here(ahead)
 
