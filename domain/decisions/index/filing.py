@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import combinations
+from operator import attrgetter
 from typing import Final, TypeGuard
 
 from domain.decisions.index.labels import Label
 from domain.decisions.index.table import Path, Place
 from domain.language.demands import EACH, AllOf, Asked, Demand, PartKind, TextParts, View
-from domain.language.ranges import Values, within_kinds
+from domain.language.ranges import Values
 
 PLACE_RULES_MIN: Final = 3  # rules filed under one place, below which trying them is as fast as looking at it
 SLOW_PLACE_RULES_MIN: Final = 8  # the same where looking takes longer: for parts of strings, and elements of lists
@@ -125,7 +126,7 @@ def _cover(asked: Asked, spreads: Mapping[Place, Spread], *, absent: bool) -> Co
         return Cover(spread.share(asked), (asked,))
     found = [_cover(item, spreads, absent=absent) for item in asked.items]
     if isinstance(asked, AllOf):
-        return min((one for one in found if one is not None), key=lambda one: one.share, default=None)
+        return min([one for one in found if one is not None], key=_share, default=None)
     demands: list[Demand] = []
     share = 0.0
     for one in found:
@@ -134,6 +135,9 @@ def _cover(asked: Asked, spreads: Mapping[Place, Spread], *, absent: bool) -> Co
         share += one.share
         demands += one.demands
     return Cover(share, tuple(demands))
+
+
+_share = attrgetter("share")
 
 
 def _can_be_paired(asked: Asked) -> TypeGuard[Demand]:
@@ -167,7 +171,7 @@ class Spread:
     Of texts that many demands are for it is told which part of the demands that is, beyond that of other texts.
     """
 
-    kinds: Values
+    kinds: _Kinds
     texts: int
     points: int
     low: float
@@ -189,7 +193,7 @@ class Spread:
         low, high = min(bounds, default=0), max(bounds, default=0)
         margin = (high - low) * _MARGIN or 1
         span = low - margin, high + margin
-        kinds = within_kinds(asked)
+        kinds = _Kinds.of(asked)
         return cls(kinds, len(texts), len(points), *span, popular, _popular(parts, 0), bool(parts))
 
     def share(self, demand: Demand) -> float:
@@ -198,7 +202,7 @@ class Spread:
         if isinstance(test, TextParts):
             return self._share_of_parts(test)
         shares: list[float] = []
-        if kinds.texts or kinds.all_texts_but:
+        if kinds.texts:
             named = len(test.texts) / (self.texts + 1)
             if self.popular and not test.all_texts_but:
                 named = min(1.0, named + sum(self.popular.get(text, 0.0) for text in test.texts))
@@ -224,6 +228,27 @@ class Spread:
         if not 0 < span < math.inf:  # numbers too large to be told apart
             return _PRESENT
         return (min(high, self.high) - max(low, self.low)) / span
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """Of which kinds the values are that demands tell apart."""
+
+    texts: bool
+    numbers: bool
+    bools: bool
+    null: bool
+
+    @classmethod
+    def of(cls, asked: Sequence[Values]) -> _Kinds:
+        texts = numbers = bools = null = False
+        for one in asked:
+            told = one.complement() if one.others else one
+            texts = texts or told.all_texts_but or bool(told.texts)
+            numbers = numbers or bool(told.numbers)
+            bools = bools or bool(told.bools)
+            null = null or told.null
+        return cls(texts, numbers, bools, null)
 
 
 def spreads_of(rules: Iterable[Asked | None]) -> dict[Place, Spread]:
