@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from domain.language.evaluation import UNMETERED_CODE_POINTS_MAX
 from domain.language.faults import strict
 from domain.language.lets import LetOrder, let_number
 from domain.language.library import operators
-from domain.language.native import COMPARISONS, OperatorWriter, is_plain
+from domain.language.native import COMPARISONS, is_plain
 from domain.language.plan import (
     Bind,
     Choose,
@@ -34,6 +35,7 @@ from domain.language.plan import (
     children,
     spine,
 )
+from domain.language.searches import SearchWriter, gathered
 
 _TEXT_MAX: Final = 200  # an operand longer than this becomes a statement of its own, so that nesting stays shallow
 _CHAIN_MAX: Final = 20  # links of a chain of operators that are written in one expression
@@ -41,7 +43,7 @@ _BLOCKS_MAX: Final = 10  # nested blocks before the rest moves to a function of 
 _INLINE_BRANCHES_MAX: Final = 4
 
 
-class ExpressionWriter(OperatorWriter):
+class ExpressionWriter(SearchWriter):
     """Writes the expressions of one rule."""
 
     def __init__(self, lets: tuple[tuple[str, Part], ...] = ()) -> None:
@@ -161,6 +163,9 @@ class ExpressionWriter(OperatorWriter):
 
     def _invoke(self, part: Invoke) -> str:
         part = self._shortened(part)
+        text = self.search(part) or self.lowered(part)
+        if text is not None:
+            return text
         name, arguments = part.name, part.arguments
         if name in {"==", "!="}:
             text = self._equality(part)
@@ -217,14 +222,17 @@ class ExpressionWriter(OperatorWriter):
     def _logic(self, part: Logic) -> str:
         if is_plain(part):
             word = " or " if part.operator == "||" else " and "
-            return f"({word.join(map(self.value, part.items))})"
+            return self.one_of_many(part) or f"({word.join(map(self.value, part.items))})"
+        search = self.search(part)
+        if search is not None:
+            return search
         if self._blocks >= _BLOCKS_MAX:
             return self._outlined(part)
         result, seen = self._temporary(), self._temporary()
         decides = part.operator == "||"
         self._write(f"{seen} = 0")
         with self._block("while True:", nests=True):
-            for item in part.items:
+            for item in gathered(part):
                 with self._block("try:", nests=True):
                     test = self.test(item)
                     with self._block(f"if {test}:" if decides else f"if not {test}:"):
@@ -332,7 +340,7 @@ class ExpressionWriter(OperatorWriter):
         head = f"for {', '.join(part.variables)} in {items}:"
         result = self._temporary()
         if part.kind in {"all", "exists"}:
-            self._quantifier(part, head, result)
+            self._quick_quantifier(part, head, result)
         elif part.kind == "exists_one":
             assert part.test is not None
             self._write(f"{result} = 0")
@@ -343,6 +351,22 @@ class ExpressionWriter(OperatorWriter):
             self._collection(part, head, result)
         self._locals = outer
         return result
+
+    def _quick_quantifier(self, part: Loop, head: str, result: str) -> None:
+        """Write a quantifier; where it searches a string for constants, as a loop only if the string takes steps."""
+        held = self._temporary()
+        quick = self.quick_search(part, held)
+        if quick is None:
+            self._quantifier(part, head, result)
+            return
+        subject, search = quick
+        with self._block("try:", nests=True):
+            self._write(f"{held} = {self.value(subject)}")
+        self._write(f"except ABSENT: {held} = None")
+        with self._block(f"if type({held}) is str and len({held}) < {UNMETERED_CODE_POINTS_MAX}:"):
+            self._write(f"{result} = {search}")
+        with self._block("else:"):
+            self._quantifier(part, head, result)
 
     def _quantifier(self, part: Loop, head: str, result: str) -> None:
         assert part.test is not None

@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn
 
 from domain.language.faults import Absent, Exhausted, Fault, NoOverload
 from domain.language.library.operators import make_map, no_overload
+from domain.language.library.strings import lower_ascii
 from domain.language.limits import STEPS_MAX
 from domain.language.values import KeyedMap, Money, OptionalValue, Uint, keys_of, to_json, type_name
 
@@ -129,6 +130,45 @@ def flat_entries(value: Any) -> tuple[Any, ...]:
     return tuple(item for pair in zip(keys_of(value), value.values(), strict=True) for item in pair)
 
 
+_LOWERED_MAX: Final = 256
+_LOWERED_CODE_POINTS_MAX: Final = 4_096
+_LOWERED: Final[dict[str, str]] = {}
+lowered: Final = _LOWERED.get
+
+
+def lower(text: Any) -> str:
+    """Return ``text.lowerAscii()`` and keep it for ``lowered``, as other rules ask the same of a fact."""
+    found = lower_ascii(text)
+    if len(found) <= _LOWERED_CODE_POINTS_MAX:
+        if len(_LOWERED) >= _LOWERED_MAX:
+            _LOWERED.clear()
+        _LOWERED[text] = found
+    return found
+
+
+def holds_any(text: str, parts: tuple[str, ...]) -> bool:
+    """Return whether a string contains one of some texts."""
+    for part in parts:  # noqa: SIM110 - a generator takes twice as long
+        if part in text:
+            return True
+    return False
+
+
+def holds_all(text: str, parts: tuple[str, ...]) -> bool:
+    """Return whether a string contains every one of some texts."""
+    return all(part in text for part in parts)
+
+
+def starts_with_all(text: str, parts: tuple[str, ...]) -> bool:
+    """Return whether a string starts with every one of some texts."""
+    return all(map(text.startswith, parts))
+
+
+def ends_with_all(text: str, parts: tuple[str, ...]) -> bool:
+    """Return whether a string ends with every one of some texts."""
+    return all(map(text.endswith, parts))
+
+
 def has_path(value: Any, path: tuple[str, ...]) -> bool:
     """Return whether each field of a path is there in turn."""
     for field in path:
@@ -169,7 +209,8 @@ def effect_map(value: Any) -> dict[str, Any]:
 
 
 __all__ = [
-    "UNSET", "absent", "charge", "effect_map", "elements", "flat_entries", "has_path", "make_map", "new_state",
-    "not_a_bool", "not_a_bool_strictly", "not_a_number", "not_unique", "opened", "output", "pairs", "raise_fault",
-    "spend", "term", "unfolded", "unfolded_entry",
+    "UNSET", "absent", "charge", "effect_map", "elements", "ends_with_all", "flat_entries", "has_path", "holds_all",
+    "holds_any", "lower", "lowered", "make_map", "new_state", "not_a_bool", "not_a_bool_strictly", "not_a_number",
+    "not_unique", "opened", "output", "pairs", "raise_fault", "spend", "starts_with_all", "term", "unfolded",
+    "unfolded_entry",
 ]  # fmt: skip

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 from domain.language.emission import ExpressionWriter
 from domain.language.lets import let_number
-from domain.language.native import is_plain
 from domain.language.plan import (
     Const,
     Logic,
@@ -19,6 +18,7 @@ from domain.language.plan import (
     Select,
     children,
 )
+from domain.language.searches import gathered, is_one_test
 
 
 class FunctionWriter(ExpressionWriter):
@@ -32,7 +32,7 @@ class FunctionWriter(ExpressionWriter):
         self.uses_state = False
 
         def write() -> None:
-            if isinstance(part, Logic) and not is_plain(part):
+            if isinstance(part, Logic) and not is_one_test(part):
                 self._write_logic(part)
                 return
             with self._block("try:", nests=True):
@@ -46,7 +46,7 @@ class FunctionWriter(ExpressionWriter):
     def _write_logic(self, part: Logic) -> None:
         decides = part.operator == "||"
         self._write("e = 0")
-        for item in part.items:
+        for item in gathered(part):
             with self._block("try:", nests=True):
                 test = self.test(item)
                 self._write(f"if {test}: return True" if decides else f"if not {test}: return False")
