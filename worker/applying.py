@@ -106,9 +106,9 @@ async def read_rules_to_export(
     contents: list[tuple[RuleView, RuleContent]] = []
     for view in views:
         if not active or view.active_version == view.version:
-            contents.append((view, _content(view)))
+            contents.append((view, content_of(view)))
         elif view.active_version is not None:
-            contents.append((view, _content(await version_of(client, view.rule_id, view.active_version))))
+            contents.append((view, content_of(await version_of(client, view.rule_id, view.active_version))))
     exported = (ExportedRule(RuleId(view.rule_id), view.created_at, content) for view, content in contents)
     return sorted(exported, key=lambda rule: (rule.content.name, rule.rule_id)), len(found) - len(listed)
 
@@ -159,10 +159,13 @@ async def _each_view(client: WorkerClient, targets: Iterable[dict[str, Any]]) ->
 
 
 def _stored(view: RuleView) -> StoredRule:
-    return StoredRule(RuleId(view.rule_id), view.version, view.active_version, RuleStatus(view.status), _content(view))
+    return StoredRule(
+        RuleId(view.rule_id), view.version, view.active_version, RuleStatus(view.status), content_of(view)
+    )
 
 
-def _content(view: RuleView | VersionView) -> RuleContent:
+def content_of(view: RuleView | VersionView) -> RuleContent:
+    """Return the content of a rule or of one of its versions, of which the worker holds that it is well."""
     start, end = view.effective_from, view.effective_until
     return RuleContent(
         view.name,

@@ -20,8 +20,8 @@ from domain.language.demands import (
 )
 from domain.language.explain import Explained, explain_compiled, explain_rule
 from domain.language.expression import CompiledExpression, compile_expression
-from domain.language.lints import SetLint, lint_rules
-from domain.language.obstacles import Obstacle, why_tried
+from domain.language.lints import TRIED_LINTED_FROM, SetLint, lint_rules, tried_lint
+from domain.language.obstacles import Obstacle, is_wide, why_tried
 from domain.language.outcome import (
     AdditionError,
     Contribution,
@@ -63,6 +63,7 @@ __all__ = [
     "EACH_TEXT_MAX",
     "PARAMETER_TYPES",
     "STORED_VERSION",
+    "TRIED_LINTED_FROM",
     "AdditionError",
     "AllOf",
     "AnyOf",
@@ -106,6 +107,7 @@ __all__ = [
     "fill_template",
     "image_of",
     "is_parameter_name",
+    "is_wide",
     "lint_rules",
     "literal_text",
     "load_image",
@@ -117,6 +119,7 @@ __all__ = [
     "timestamp_from_ns",
     "timestamp_to_text",
     "to_json",
+    "tried_lint",
     "value_text",
     "why_tried",
 ]

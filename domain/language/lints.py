@@ -17,8 +17,12 @@ from domain.language.boxes import (
     show_path,
     values_of,
 )
+from domain.language.demanding import conjuncts, demand_of
+from domain.language.lets import let_number
+from domain.language.obstacles import why_tried
 from domain.language.plan import (
     Const,
+    Has,
     Invoke,
     Logic,
     Part,
@@ -32,6 +36,7 @@ from domain.language.ranges import EVERYTHING, Box, Path, Values, meet, uncovere
 from domain.language.tokens import Positions
 from domain.language.types import NUMBERS
 
+TRIED_LINTED_FROM: Final = 100  # rules of a set, below which trying one on every fact costs next to nothing
 _LINTED_ROWS_MAX: Final = 200
 _SCALARS: Final = frozenset({"null", "bool", "string", "bytes", "timestamp", "duration", "type", "list", "map"})
 
@@ -154,6 +159,61 @@ def _column_text(plan: PlannedRule, path: Path) -> str:
     number = int(path[0].partition(":")[2])
     below = path_of(plan.lets[number][1])
     return f"column {number + 1}" if below is None else show_path(below)
+
+
+# What no index finds
+
+
+def tried_lint(source: str) -> Problem | None:
+    """Return the warning ``tried-always`` about a rule that no index can leave out; None where there is none.
+
+    It is for rules of large sets (TRIED_LINTED_FROM). None too for a rule that is meant so or can't be written
+    otherwise: without a condition, with ``else`` or with a table's row for every fact, about nothing but ``decision``
+    and ``fact``, or asking by name whether a field is there.
+    """
+    from domain.language.planning import plan_rule
+
+    plan, _ = plan_rule(source)
+    found = [] if plan is None or _is_meant(plan) else why_tried(plan)
+    if plan is None or not found:
+        return None
+    facts = "every fact" if demand_of(plan) is None else "nearly every fact that has its fields"
+    message = f"the rule is tried on {facts}: {found[0].reason}"
+    return Positions(source).warning("tried-always", message, found[0].span or (0, 0), found[0].hint)
+
+
+def _is_meant(plan: PlannedRule) -> bool:
+    if plan.otherwise is not None or not plan.tests:
+        return True
+    if plan.table is not None and any(not row.tests for row in plan.table.rows):
+        return True
+    return "payload" not in _roots(plan) or any(map(_asks_for_field, conjuncts(plan.condition)))
+
+
+def _roots(plan: PlannedRule) -> set[str]:
+    """Return the names that a rule's tests read: ``payload``, ``decision``, ``fact.type`` and so on."""
+    found: set[str] = set()
+    seen: set[int] = set()
+    waiting = [*plan.tests]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Variable):
+            found.add(part.name)
+            number = let_number(part)
+            if number is not None and number not in seen:
+                seen.add(number)
+                waiting.append(plan.lets[number][1])
+        waiting.extend(children(part))
+    return found
+
+
+def _asks_for_field(part: Part) -> bool:
+    """Return whether a part is ``has``, its negation, or ``!=`` to what a field with another value hardly has."""
+    if isinstance(part, Invoke) and part.name == "!":
+        (part,) = part.arguments
+    if isinstance(part, Invoke) and part.name == "!=":
+        return any(isinstance(side, Const) and isinstance(side.value, (bool, type(None))) for side in part.arguments)
+    return isinstance(part, Has)
 
 
 # Sets

@@ -49,6 +49,7 @@ COMMANDS = [
     "rule validate",
     "ruleset",
     "ruleset show",
+    "ruleset stats",
     "command",
     "command get",
     "fact",

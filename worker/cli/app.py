@@ -23,6 +23,7 @@ from worker.cli import (
     redecide,
     rule,
     ruleset,
+    ruleset_stats,
     simulate,
     template,
     topology,
@@ -46,6 +47,7 @@ app.add_typer(topology.app, name="topology")
 rule.app.command("validate")(validate.validate)
 app.add_typer(rule.app, name="rule")
 app.add_typer(template.app, name="template")
+ruleset.app.command("stats")(ruleset_stats.stats)
 app.add_typer(ruleset.app, name="ruleset")
 app.add_typer(command.app, name="command")
 app.command("apply")(apply.apply)

@@ -30,7 +30,7 @@ def lint(
     from worker.cli.output import EXIT_FAILED, print_json
     from worker.files.rules import inspect_rules
 
-    found = inspect_rules(rules)
+    found = inspect_rules(rules, warn_of_tried=True)
     named = [(one.content.name, one.content.priority.rank, one.content.dsl_content) for one in found.sources]
     lints = lint_rules(named, _observed(facts, fact_type))
     errors = sum(problem.is_error for problem in found.problems)

@@ -20,7 +20,14 @@ from domain.decisions.order import require_no_conflict, touches
 from domain.decisions.ruleset import ActiveRule, BoundRule, Ruleset, bind
 from domain.errors import BusinessError, ValidationError
 from domain.identifiers import RuleId
-from domain.language import CompiledRule, InvalidRuleError, Problem
+from domain.language import (
+    TRIED_LINTED_FROM,
+    CompiledRule,
+    InvalidRuleError,
+    Problem,
+    is_wide,
+    tried_lint,
+)
 from domain.language import Path as OutputPath
 from domain.rules.content import Priority, RuleContent
 from streams.codec import REQUEST_BYTES_MAX
@@ -82,8 +89,11 @@ def read_rules(path: Path) -> list[RuleSource]:
     return list(found.sources)
 
 
-def inspect_rules(path: Path) -> RuleSet:
-    """Read a set of rules and everything that is wrong with it. Problems are in the order of files and lines."""
+def inspect_rules(path: Path, *, warn_of_tried: bool = False) -> RuleSet:
+    """Read a set of rules and everything that is wrong with it. Problems are in the order of files and lines.
+
+    ``warn_of_tried`` adds, in large sets, warnings of the rules that no index can leave out.
+    """
     reader = _Reader()
     if path.is_dir():
         files = sorted(file for file in path.glob(f"*{RULE_SUFFIX}") if not file.name.startswith("."))
@@ -98,6 +108,8 @@ def inspect_rules(path: Path) -> RuleSet:
         reader.compiler.compile_ahead(texts_of_lines(path, RULE_BYTES_MAX))
         reader.read_lines(path)
     reader.compare()
+    if warn_of_tried:
+        reader.warn_of_tried()
     return reader.result()
 
 
@@ -332,6 +344,17 @@ class _Reader:
                 standing.append(rule)
             kept.append((source, origin))
         self._rules = kept
+
+    def warn_of_tried(self) -> None:
+        """Note the rules that are tried on every fact, where they are many enough for that to matter."""
+        if len(self._rules) < TRIED_LINTED_FROM:
+            return
+        for source, origin in self._rules:
+            demand = source.compiled.demand
+            if demand is None or is_wide(demand):
+                found = tried_lint(source.content.dsl_content)
+                if found is not None:
+                    self.note(origin.dsl_problem(found))
 
 
 def _involved(rules: Sequence[BoundRule]) -> set[str]:
