@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -33,6 +34,7 @@ _ALONE_MAX: Final = 200  # rules at the start that are compiled sooner than anot
 _log = structlog.get_logger(__name__)
 
 Member = tuple[RuleId, int, bytes]
+Reading = Callable[[], AbstractAsyncContextManager[ActiveRules]]  # a transaction, which sees what was committed
 _Item = TypeVar("_Item")
 
 
@@ -56,30 +58,34 @@ class RulesetLoader:
         self._plans = plans
         self._compiler = compiler
 
-    async def load(self, state: RulesetState, active_rules: ActiveRules, earlier: Loaded | None) -> Loaded:
-        """Return the ruleset of a state that a transaction holds. Raises UnavailableError, RulesetBrokenError."""
+    async def load(self, state: RulesetState, reading: Reading, earlier: Loaded | None) -> Loaded:
+        """Return the ruleset of a state. Raises UnavailableError, RulesetBrokenError.
+
+        Transactions of ``reading`` are ended before anything is compiled: that can take long.
+        """
         if earlier is not None and earlier.ruleset.revision < state.revision:
-            changed = await self._changed(state, active_rules, earlier)
+            changed = await self._changed(state, reading, earlier)
             if changed is not None:
                 return changed
-        return await self._whole(state, active_rules, None if earlier is None else earlier.ruleset)
+        return await self._whole(state, reading, None if earlier is None else earlier.ruleset)
 
     # What changed
 
-    async def _changed(self, state: RulesetState, active_rules: ActiveRules, earlier: Loaded) -> Loaded | None:
+    async def _changed(self, state: RulesetState, reading: Reading, earlier: Loaded) -> Loaded | None:
         """Return the earlier ruleset with what changed since; None where that does not have the state's digest."""
-        ended, begun = await active_rules.changes(earlier.ruleset.revision, state.revision)
-        if len(ended) + len(begun) > CHANGES_MAX:
-            return None
+        async with reading() as active_rules:
+            ended, begun = await active_rules.changes(earlier.ruleset.revision, state.revision)
+            if len(ended) + len(begun) > CHANGES_MAX:
+                return None
+            new = [(rule_id, version) for rule_id, version, _ in begun]
+            rules = {rule.digest: rule for rule in await active_rules.load(new)} if new else {}
         gone = {digest for _, _, digest in ended}
-        new = [(rule_id, version) for rule_id, version, _ in begun]
         digests = earlier.digests.copy()
         for digest in gone:
             place = bisect_left(digests, digest)
             if place == len(digests) or digests[place] != digest:
                 return None
             del digests[place]
-        rules = {rule.digest: rule for rule in await active_rules.load(new)} if new else {}
         for digest in rules:
             insort(digests, digest)
         if await asyncio.to_thread(ruleset_digest, digests) != state.digest:
@@ -91,45 +97,35 @@ class RulesetLoader:
 
     # Everything
 
-    async def _whole(self, state: RulesetState, active_rules: ActiveRules, earlier: Ruleset | None) -> Loaded:
+    async def _whole(self, state: RulesetState, reading: Reading, earlier: Ruleset | None) -> Loaded:
         bound = {} if earlier is None else earlier.by_digest()
         is_deciding = earlier is not None
         cached = await self._cache.members(state.digest)
-        members = await active_rules.members(state.revision) if cached is None else cached
+        members = await _members(state, reading) if cached is None else cached
         for chunk in _chunks([digest for _, _, digest in members if digest not in bound]):
             bound |= await self._bound(await self._cache.load(chunk), is_deciding=is_deciding)
         absent = _absent(members, bound)
         if absent and cached is not None:  # the digest vouches for contents, not for ids
-            members = await active_rules.members(state.revision)
+            members = await _members(state, reading)
             absent = _absent(members, bound)
-        await self._read(absent, active_rules, bound, is_deciding=is_deciding)
-        digests = sorted(digest for _, _, digest in members if digest in bound)
-        if ruleset_digest(digests) != state.digest:
-            # The cache led astray (its list names rules that do not fit its digests): everything from the truth.
-            members = absent = list(await active_rules.members(state.revision))
-            bound = {}
-            await self._read(members, active_rules, bound, is_deciding=is_deciding)
-            digests = sorted(bound)
-            if ruleset_digest(digests) != state.digest:
-                raise RulesetBrokenError("the active rules in Postgres do not have the ruleset's digest")
+        for missing in _chunks(absent):
+            bound |= await self._read(missing, reading, is_deciding=is_deciding)
         if absent or cached is None:
             await self._cache.store_members(state.digest, members)
+        digests = sorted(digest for _, _, digest in members)
         rules = [bound[digest] for digest in digests]
         return Loaded(await asyncio.to_thread(_arranged, state, rules, is_prepared=is_deciding), digests)
 
-    async def _read(
-        self,
-        members: Sequence[Member],
-        active_rules: ActiveRules,
-        bound: dict[bytes, BoundRule],
-        *,
-        is_deciding: bool,
-    ) -> None:
-        """Read rules from Postgres, put them among the bound ones, and into the cache."""
-        for chunk in _chunks(members):
-            rules = await active_rules.load([(rule_id, version) for rule_id, version, _ in chunk])
-            bound |= await self._bound({rule.digest: rule for rule in rules}, is_deciding=is_deciding)
-            await self._cache.store_rules(rules)
+    async def _read(self, members: Sequence[Member], reading: Reading, *, is_deciding: bool) -> dict[bytes, BoundRule]:
+        """Read rules from Postgres, make them, and put them into the cache."""
+        async with reading() as active_rules:
+            found = await active_rules.load([(rule_id, version) for rule_id, version, _ in members])
+        rules = {rule.digest: rule for rule in found}
+        if rules.keys() != {digest for _, _, digest in members}:
+            raise RulesetBrokenError("the active rules in Postgres do not have their digests")
+        bound = await self._bound(rules, is_deciding=is_deciding)
+        await self._cache.store_rules(found)
+        return bound
 
     async def _bound(self, rules: Mapping[bytes, ActiveRule], *, is_deciding: bool) -> dict[bytes, BoundRule]:
         """Make rules, of their plans where these are at hand, and keep the plans of the others."""
@@ -187,6 +183,15 @@ def _arranged(state: RulesetState, rules: Sequence[BoundRule], *, is_prepared: b
     if is_prepared:
         ruleset.prepare()
     return ruleset
+
+
+async def _members(state: RulesetState, reading: Reading) -> Sequence[Member]:
+    """Return the members of a state as Postgres has them."""
+    async with reading() as active_rules:
+        members = await active_rules.members(state.revision)
+    if await asyncio.to_thread(ruleset_digest, [digest for _, _, digest in members]) != state.digest:
+        raise RulesetBrokenError("the active rules in Postgres do not have the ruleset's digest")
+    return members
 
 
 def _absent(members: Sequence[Member], bound: Mapping[bytes, BoundRule]) -> list[Member]:

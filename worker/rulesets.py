@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 
 import structlog
@@ -15,7 +17,7 @@ import structlog
 from domain.decisions.ruleset import Ruleset, RulesetState
 from domain.errors import UnavailableError
 from domain.ports import ActiveRules, ActiveRulesCache, DslCompiler, PlanCache, Transactions
-from worker.ruleset_loading import Loaded, RulesetLoader
+from worker.ruleset_loading import Loaded, RulesetBrokenError, RulesetLoader
 
 _log = structlog.get_logger(__name__)
 
@@ -74,11 +76,10 @@ class Rulesets:
         """Make the snapshot current, if it is not."""
         async with self._loading:
             previous = self._loaded
-            async with self._transactions.begin() as tx:
-                state = await tx.active_rules.state()
-                if previous is not None and previous.ruleset.state == state:
-                    return previous.ruleset
-                self._loaded = await self._loader.load(state, tx.active_rules, previous)
+            state = await self._state()
+            if previous is not None and previous.ruleset.state == state:
+                return previous.ruleset
+            self._loaded = await self._load(state, previous)
             ruleset = self._loaded.ruleset
         if ruleset.is_due and (self._arranging is None or self._arranging.done()):
             self._arranging = asyncio.create_task(self._arrange(self._loaded), name="ruleset-arranging")
@@ -95,8 +96,27 @@ class Rulesets:
         """Return the compiled ruleset of a state that a transaction holds."""
         loaded = self._loaded
         if loaded is None or loaded.ruleset.state != state:
-            loaded = await self._loader.load(state, active_rules, loaded)
+            loaded = await self._loader.load(state, lambda: nullcontext(active_rules), loaded)
         return loaded.ruleset
+
+    async def _load(self, state: RulesetState, previous: Loaded | None) -> Loaded:
+        while True:
+            try:
+                return await self._loader.load(state, self._reading, previous)
+            except RulesetBrokenError:
+                now = await self._state()
+                if now == state:
+                    raise
+                state = now  # a rule that was deactivated and deleted meanwhile is no longer there to be read
+
+    async def _state(self) -> RulesetState:
+        async with self._reading() as active_rules:
+            return await active_rules.state()
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[ActiveRules]:
+        async with self._transactions.begin() as tx:
+            yield tx.active_rules
 
     async def _arrange(self, loaded: Loaded) -> None:
         """Arrange the rules anew after many changes, and decide by that unless there was another change meanwhile."""

@@ -38,6 +38,7 @@ class RedisPlans:
         self._release = release
         self._breaker = breaker
         self._is_up = True
+        self._is_refusing = False
 
     async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, StoredPlan]:
         found: dict[bytes, StoredPlan] = {}
@@ -72,6 +73,7 @@ class RedisPlans:
     def _opened(self, digests: Sequence[bytes], values: Sequence[bytes | None]) -> dict[bytes, StoredPlan]:
         """Return the plans of entries whose seals are ours."""
         found: dict[bytes, StoredPlan] = {}
+        refused = 0
         for digest, data in zip(digests, values, strict=True):
             if data is None:
                 continue
@@ -79,7 +81,10 @@ class RedisPlans:
             if hmac.compare_digest(seal, self._seal(digest, body)):
                 found[digest] = body
             else:
-                _log.info("cache_entry_refused", entry="plan")
+                refused += 1
+        if refused and not self._is_refusing:  # once: after a release all of them are another's
+            _log.info("cache_entry_refused", entry="plan", count=refused)
+        self._is_refusing = refused > 0
         return found
 
     def _seal(self, digest: bytes, body: bytes) -> bytes:
