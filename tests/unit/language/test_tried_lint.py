@@ -1,8 +1,12 @@
 """The lint `tried-always`: which rules it warns of, where, and which are meant so and left alone."""
 
+from pathlib import Path
+
 import pytest
 
-from domain.language import compile_rule, tried_lint
+from domain.language import compile_rule, is_wide, tried_lint
+
+PAGE = (Path(__file__).parents[3] / "docs" / "matching.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -72,3 +76,30 @@ def test_a_text_that_is_no_rule_has_no_such_warning():
 def test_it_is_said_whether_facts_without_the_fields_are_spared():
     assert "tried on nearly every fact that has its fields: it compares" in tried_lint("a == b").message
     assert "tried on every fact: it compares" in tried_lint("a == b || decision.x == 1").message
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ("paid < due", "paid < due && due >= 100.0"),
+        ("total * 1.2 > 50.0", "total > 40.0"),
+        ('int(code) == 7 && kind == "a"', 'kind == "a" && int(code) == 7'),
+    ],
+)
+def test_what_the_page_says_to_write_instead_is_looked_up(written, instead):
+    assert f"| `{written}` |" in PAGE
+    assert f"`{instead}`" in PAGE
+    assert tried_lint(written) is not None
+    better = compile_rule(instead).demand
+    assert better is not None
+    assert not is_wide(better)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ['!note.contains("x")', 'status != "new"', 'note.matches("[a-z]+")', "lines.all(l, l.ok)", "decision.points > 4"],
+)
+def test_what_the_page_says_to_be_tried_is_tried(written):
+    assert f"`{written}`" in PAGE
+    demand = compile_rule(written).demand
+    assert demand is None or is_wide(demand)
