@@ -178,7 +178,11 @@ class Ruleset:
         return rebuilt
 
     def prepare(self, fact_types: Iterable[str] | None = None) -> None:
-        """Make plans before facts wait for them: for some fact types, or for the first of those that rules name."""
+        """Make plans before facts wait for them: for some fact types, or for the first of those that rules name.
+
+        What changes are worked out with is made too.
+        """
+        self._base.by_digest()
         named = self._base.named_types()[:_PLANNED_AHEAD_MAX] if fact_types is None else fact_types
         for fact_type in named:
             self.plan(fact_type)
