@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 FUZZ_RUNS ?= 100000
 GOVERNANCE_SEQUENCES ?= 1000
+DETECTION_RULES ?= 3000
+DETECTION_EVENTS ?= 5000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -10,7 +12,7 @@ STAMP := $(VENV)/.installed
 USED_AS_A_WHOLE := tests/behaviour tests/cli tests/end_to_end tests/faults tests/governance
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test bench bench-worker bench-pipeline bench-scale fuzz governance faults check lint types imports format lock clean
+.PHONY: help run dev test bench bench-worker bench-pipeline bench-scale fuzz governance detection faults check lint types imports format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -67,6 +69,10 @@ fuzz: $(STAMP) ## the long form of the fuzzers: FUZZ_RUNS=100000 inputs each, ov
 governance: $(STAMP) ## the long form of the proof of governance: GOVERNANCE_SEQUENCES=1000 random sequences of commands and a model
 	RULESTREAM_GOVERNANCE_SEQUENCES=$(GOVERNANCE_SEQUENCES) RULESTREAM_GOVERNANCE_SEED=$${SEED:-$$RANDOM} \
 		$(BIN)/pytest --timeout=0 tests/governance
+
+detection: $(STAMP) ## the long form of the proof by security rules: DETECTION_RULES=3000 on DETECTION_EVENTS=5000, beside plain Python
+	RULESTREAM_DETECTION_RULES=$(DETECTION_RULES) RULESTREAM_DETECTION_EVENTS=$(DETECTION_EVENTS) \
+		RULESTREAM_DETECTION_SEED=$${SEED:-$$RANDOM} $(BIN)/pytest --timeout=0 tests/integration/test_eval_detection.py
 
 faults: $(STAMP) ## the long form of the fault suite: every fault on real servers; ONLY=name, SEED=n, TIMES=n for one of them
 	@ONLY="$(ONLY)" SEED="$(SEED)" TIMES="$(TIMES)" RENEW="$(RENEW)" $(BIN)/python -m tests.faults
