@@ -82,10 +82,10 @@ def _of_files(path: Path) -> _Told:
 def _of_the_worker(actor: str) -> _Told:
     from domain.decisions.ruleset import Ruleset
     from domain.decisions.statistics import ruleset_statistics
-    from domain.language import compile_rule
     from worker.cli.asking import answer
     from worker.cli.output import progress
     from worker.cli.ruleset import read_ruleset
+    from worker.files.compiling import RuleCompiler
 
     async def work(client: Client) -> tuple[int, list[ActiveRule]]:
         page = await read_ruleset(client, 500, 0, every=True)
@@ -93,7 +93,9 @@ def _of_the_worker(actor: str) -> _Told:
             return page["revision"], await _read_rules(client, page["items"], update)
 
     revision, rules = answer(actor, work)
-    ruleset = Ruleset.of(revision, rules, compile_rule)
+    compiler = RuleCompiler()
+    compiler.compile_ahead(rule.content.dsl_content for rule in rules)
+    ruleset = Ruleset.of(revision, rules, compiler.compile)
     return _Told(ruleset, ruleset_statistics(ruleset))
 
 
