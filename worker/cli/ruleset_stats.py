@@ -314,7 +314,10 @@ def _reason_json(told: _Told, one: RuleStatistics, reason: Reason) -> dict[str, 
 
 
 def _where(told: _Told, one: RuleStatistics, reason: Reason) -> str:
-    """Return the place of a reason as compilers print places; in the rule's text where it is from no file."""
+    """Return the place of a reason as compilers print places; in the rule's text where it is from no file.
+
+    Of a rule in NDJSON it is the file's line and then the place in the rule's text.
+    """
     source, line = told.sources.get(one.rule.rule_id), _line(told, one, reason)
     at = [] if line is None else [f"{line}:{reason.column}"]
     return ":".join(at if source is None else [Path(source.origin).name, *at])
