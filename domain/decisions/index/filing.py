@@ -21,7 +21,7 @@ from domain.language.demands import EACH, AllOf, Asked, Demand, PartKind, TextPa
 from domain.language.ranges import Values
 
 PLACE_RULES_MIN: Final = 3  # rules filed under one place, below which trying them is as fast as looking at it
-SLOW_PLACE_RULES_MIN: Final = 8  # the same where looking takes longer: for parts of strings, and elements of lists
+SLOW_PLACE_RULES_MIN: Final = 8  # the same where looking takes longer: for parts of strings
 PLACES_MAX: Final = 64  # places that every fact is looked up at; of more, only those that a fact has are
 STEPS_MAX: Final = 16  # of a path; generated code is indented as deep
 SAVED_MIN: Final = 1.0  # rules that a pair of paths must leave out of a fact's, on average, to be worth its lookup
@@ -58,7 +58,7 @@ def filed_under_one(rules: Rules, spreads: Mapping[Place, Spread]) -> dict[Place
     covers = {label: cover for label, asked in rules.items() if (cover := cover_of(asked, spreads)) is not None}
     counts = _counts(covers.values())
     if len(counts) <= PLACES_MAX:
-        kept = {place: spreads[place] for place, count in counts.items() if count >= rules_min(place, spreads[place])}
+        kept = {place: spreads[place] for place, count in counts.items() if count >= rules_min(spreads[place])}
         found = _covers_within(rules, covers, kept)
     else:
         found = {
@@ -71,9 +71,9 @@ def filed_under_one(rules: Rules, spreads: Mapping[Place, Spread]) -> dict[Place
     return filed
 
 
-def rules_min(place: Place, spread: Spread) -> int:
+def rules_min(spread: Spread) -> int:
     """Return how many rules have to be filed under a place for that to be faster than trying them."""
-    return SLOW_PLACE_RULES_MIN if spread.has_parts or EACH in place[0] else PLACE_RULES_MIN
+    return SLOW_PLACE_RULES_MIN if spread.has_parts else PLACE_RULES_MIN
 
 
 def filed_under_two(rules: Rules, spreads: Mapping[Place, Spread]) -> dict[PathPair, FiledTwice]:
