@@ -102,6 +102,19 @@ def test_a_macro_over_constants_takes_the_steps_that_it_takes():
         rule.evaluate({"a": "a" * 20_000}, FACT, {})
 
 
+@pytest.mark.parametrize(("length", "fails"), [(255, False), (256, True)])
+def test_a_macro_over_long_constants_takes_steps_for_them(length, fails):
+    """A list takes all steps but those that two long texts take."""
+    texts = ", ".join(f'"{sign * length}"' for sign in "bc")
+    rule = compile_rule(f"l.all(e, e == 0) && [{texts}].exists(e, a.contains(e))")
+    fact = {"l": [0] * (STEPS_MAX - 4), "a": "a"}
+    if fails:
+        with pytest.raises(RuleFault, match=str(STEPS_MAX)):
+            rule.evaluate(fact, FACT, {})
+    else:
+        assert rule.evaluate(fact, FACT, {}) is None
+
+
 def test_lower_case_is_that_of_the_string_however_often_it_is_asked():
     """What is kept of one fact's strings is only ever given for an equal string."""
     rule = compile_rule('a.lowerAscii() == "x\u00c9" || b.lowerAscii().startsWith("y")')
@@ -109,3 +122,5 @@ def test_lower_case_is_that_of_the_string_however_often_it_is_asked():
         assert rule.condition({"a": f"X{number}", "b": f"z{number}"}, FACT, {}) is False
         assert rule.condition({"a": "X\u00c9"}, FACT, {}) is True
         assert rule.condition({"a": f"{number}", "b": f"Y{number}" * 2_000}, FACT, {}) is True
+        assert rule.condition({"a": "X", "b": "Z"}, FACT, {}) is False
+        assert rule.condition({"a": "X", "b": "Y"}, FACT, {}) is True
