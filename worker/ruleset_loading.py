@@ -11,7 +11,8 @@ at hand. Whenever that does not give the digest, everything is looked at.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left, insort
+import hashlib
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -28,6 +29,7 @@ from domain.ports import ActiveRules, ActiveRulesCache, DslCompiler, PlanCache
 
 CHANGES_MAX: Final = 500  # rules that came or went, above which everything is looked at
 QUICK_CODE_POINTS: Final = 2_000  # of all texts to compile, up to which starting another process takes longer
+_DIGEST_BYTES: Final = 32
 _CHUNK: Final = 500  # rules that are read and made at once
 _COMPILED_CHUNK: Final = 100  # rules that one of two compilers takes at a time
 _ALONE_MAX: Final = 200  # rules at the start that are compiled sooner than another process is there
@@ -44,10 +46,10 @@ class RulesetBrokenError(RulestreamError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A ruleset, and its rules' content digests in order: what its digest is made of."""
+    """A ruleset, and its rules' content digests, sorted and joined: what its digest is the SHA-256 of."""
 
     ruleset: Ruleset
-    digests: list[bytes]
+    digests: bytes
 
 
 class RulesetLoader:
@@ -80,15 +82,8 @@ class RulesetLoader:
             new = [(rule_id, version) for rule_id, version, _ in begun]
             rules = {rule.digest: rule for rule in await active_rules.load(new)} if new else {}
         gone = {digest for _, _, digest in ended}
-        digests = earlier.digests.copy()
-        for digest in gone:
-            place = bisect_left(digests, digest)
-            if place == len(digests) or digests[place] != digest:
-                return None
-            del digests[place]
-        for digest in rules:
-            insort(digests, digest)
-        if await asyncio.to_thread(ruleset_digest, digests) != state.digest:
+        digests = await asyncio.to_thread(_digests_after, earlier.digests, gone, rules, state.digest)
+        if digests is None:
             return None
         bound = await self._bound(rules, is_deciding=True)
         if rules:
@@ -114,7 +109,8 @@ class RulesetLoader:
             await self._cache.store_members(state.digest, members)
         digests = sorted(digest for _, _, digest in members)
         rules = [bound[digest] for digest in digests]
-        return Loaded(await asyncio.to_thread(_arranged, state, rules, is_prepared=is_deciding), digests)
+        ruleset = await asyncio.to_thread(_arranged, state, rules, is_prepared=is_deciding)
+        return Loaded(ruleset, b"".join(digests))
 
     async def _read(self, members: Sequence[Member], reading: Reading, *, is_deciding: bool) -> dict[bytes, BoundRule]:
         """Read rules from Postgres, make them, and put them into the cache."""
@@ -176,6 +172,28 @@ class RulesetLoader:
             group.create_task(there())
             group.create_task(here())
         return [rule for start in sorted(made) for rule in made[start]]
+
+
+def _digests_after(digests: bytes, gone: Iterable[bytes], new: Iterable[bytes], whole: bytes) -> bytes | None:
+    """Return joined digests without some and with others; None where their SHA-256 is not that of the whole."""
+    changed = bytearray(digests)
+    for digest in gone:
+        at = _place(changed, digest)
+        if changed[at : at + _DIGEST_BYTES] != digest:
+            return None
+        del changed[at : at + _DIGEST_BYTES]
+    for digest in new:
+        at = _place(changed, digest)
+        changed[at:at] = digest
+    return bytes(changed) if hashlib.sha256(changed).digest() == whole else None
+
+
+def _place(digests: bytearray, digest: bytes) -> int:
+    """Return the byte at which a digest is among sorted ones, or would be."""
+    numbers = range(len(digests) // _DIGEST_BYTES)
+    return _DIGEST_BYTES * bisect_left(
+        numbers, digest, key=lambda n: bytes(digests[n * _DIGEST_BYTES : (n + 1) * _DIGEST_BYTES])
+    )
 
 
 def _arranged(state: RulesetState, rules: Sequence[BoundRule], *, is_prepared: bool) -> Ruleset:

@@ -16,6 +16,7 @@ import structlog
 
 from domain.decisions.ruleset import Ruleset, RulesetState
 from domain.errors import UnavailableError
+from domain.language import compile_rule
 from domain.ports import ActiveRules, ActiveRulesCache, DslCompiler, PlanCache, Transactions
 from worker.ruleset_loading import Loaded, RulesetBrokenError, RulesetLoader
 
@@ -59,10 +60,14 @@ class Rulesets:
         self._hint.set()
 
     async def start(self) -> None:
-        """Load the current ruleset and begin to follow it. Raises UnavailableError, RulesetBrokenError."""
-        await self.refresh()
+        """Load the current ruleset, prepare it for facts, and begin to follow it.
+
+        Raises UnavailableError, RulesetBrokenError.
+        """
+        await asyncio.to_thread((await self.refresh()).prepare)  # so that no fact waits for it
+        # Nor the first change for the grammar.
+        self._arranging = asyncio.create_task(asyncio.to_thread(_warm_up), name="compiler-warming-up")
         self._task = asyncio.create_task(self._follow(), name="ruleset-follower")
-        self._arranging = asyncio.create_task(asyncio.to_thread(self.current.prepare), name="ruleset-preparing")
 
     async def stop(self) -> None:
         """Stop following."""
@@ -142,3 +147,7 @@ class Rulesets:
                 is_checked = False
             except Exception:  # noqa: BLE001  # the ruleset that was verified goes on deciding; the log says why
                 _log.exception("ruleset_not_loaded")
+
+
+def _warm_up() -> None:
+    compile_rule("true")
