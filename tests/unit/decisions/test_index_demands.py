@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -113,6 +114,11 @@ facts = st.fixed_dictionaries(
 )
 
 
+LIMITS: list[dict[str, Any]] = [
+    *({}, {"places": 0}, {"saved": 0.0}, {"saved": 0.0, "entries": 1}, {"segments": 0}, {"text": 2, "places": 0}),
+]
+
+
 @contextmanager
 def bounds(limits: dict[str, Any]) -> Iterator[None]:
     """Let whatever can be filed be filed, within some other limits."""
@@ -138,9 +144,7 @@ def bounds(limits: dict[str, Any]) -> Iterator[None]:
 @given(
     rules=st.lists(st.one_of(trees, demands, st.none()), min_size=1, max_size=12),
     payloads=st.lists(facts, min_size=1, max_size=6),
-    limits=st.sampled_from(
-        [{}, {"places": 0}, {"saved": 0.0}, {"saved": 0.0, "entries": 1}, {"segments": 0}, {"text": 2, "places": 0}]
-    ),
+    limits=st.sampled_from(LIMITS),
 )
 def test_whatever_rules_demand_those_that_a_fact_can_concern_are_found_once_and_in_order(
     rules: list[Asked | None], payloads: list[dict[str, Any]], limits: dict[str, Any]
@@ -163,3 +167,64 @@ def test_whatever_rules_demand_those_that_a_fact_can_concern_are_found_once_and_
 def _may_be_found(demand: Demand) -> bool:
     """Say whether a rule may be found for a value that it does not demand: for a text that it is against."""
     return isinstance(demand.test, Values) and demand.test.all_texts_but
+
+
+def some_demand(chance: random.Random) -> Demand:
+    """Make up a demand, mostly for what facts have."""
+    path = chance.choice(PATHS[:5] + PATHS[7:9] if chance.random() < 0.7 else PATHS)
+    absent = chance.random() < 0.1
+    view = chance.choice((View.AS_IS, View.AS_IS, *View))
+    texts = frozenset(chance.sample([*filter(None, TEXTS)], chance.choice((1, 1, 2))))
+    match chance.randrange(5):
+        case 0:
+            return Demand(path, Values(texts=texts, all_texts_but=chance.random() < 0.2), absent, view)
+        case 1:
+            low, high = sorted((chance.choice(NUMBERS), chance.choice(NUMBERS)), key=float)
+            ends = (low, low == high or chance.random() < 0.5, high, low == high or chance.random() < 0.5)
+            return Demand(path, Values((ends,) if not math.isinf(low) or low < high else ()), absent)
+        case _:
+            return Demand(path, TextParts(chance.choice(list(PartKind)), texts), absent, view)
+
+
+def some_tree(chance: random.Random, depth: int = 0) -> Asked:
+    if depth < 2 and chance.random() < 0.4:
+        items = tuple(some_tree(chance, depth + 1) for _ in range(chance.randint(1, 3)))
+        return chance.choice((AllOf, AllOf, AnyOf))(items)
+    return some_demand(chance)
+
+
+def some_fact(chance: random.Random) -> dict[str, Any]:
+    def scalar() -> Any:
+        if chance.random() < 0.7:
+            return "".join(chance.choice(TEXTS) for _ in range(chance.randint(1, 3)))
+        return chance.choice([one for one in NUMBERS if not math.isinf(one)] + [True, False, None])
+
+    elements = [scalar() if chance.random() < 0.5 else {"k": scalar()} for _ in range(chance.randint(0, 3))]
+    return {"a": scalar(), "b": scalar(), "o": {"x": scalar(), "y": scalar()}, "xs": elements}
+
+
+@pytest.mark.parametrize("limits", LIMITS, ids=str)
+def test_facts_that_have_what_rules_ask_for_lead_to_them(limits: dict[str, Any]) -> None:
+    """As above, by random rules that facts meet often: of every kind of demand some are met, and some are not."""
+    chance = random.Random(str(limits))
+    met = dict.fromkeys([*PartKind, *View, "numbers", "many"], 0)
+    for _ in range(max(200, EXAMPLES // 10)):
+        rules = [some_tree(chance) for _ in range(24)]
+        with bounds(limits):
+            index = make_index(dict(enumerate(rules)))
+        assert index is not None
+        for payload in [some_fact(chance) for _ in range(10)]:
+            found = index.candidates(payload)
+            assert found == sorted(set(found))
+            for label, asked in enumerate(rules):
+                if met_by(asked, payload):
+                    assert label in found, (asked, payload)
+                    for kind in _kinds(asked):
+                        met[kind] += 1
+    assert min(met.values()) > 50
+
+
+def _kinds(asked: Asked) -> list[Any]:
+    if not isinstance(asked, Demand):
+        return ["many"]
+    return [asked.test.kind if isinstance(asked.test, TextParts) else "numbers", asked.view]
