@@ -156,6 +156,30 @@ class Tests(dict[float, Test]):
         return test
 
 
+class FoundTests(dict[float, Test]):
+    """Tests of rules by position, as an index finds them: without the conditions of which it has told all."""
+
+    __slots__ = ("_index", "_tests")
+
+    def __init__(self, tests: Tests, index: Index) -> None:
+        super().__init__()
+        self._tests = tests
+        self._index = index
+
+    def __missing__(self, position: float) -> Test:
+        test = self._tests[position]
+        condition, ready, applied, rule = test
+        if condition is not None and rule.compiled.is_exact and self._index.finds_whole(position):
+            test = it_holds, ready, applied, rule
+        self[position] = test
+        return test
+
+
+def it_holds(_payload: Any, _fact: Any, _decision: Any) -> bool:
+    """Stand for a condition that the index has found to be true."""
+    return True
+
+
 def test_of(rule: BoundRule) -> Test:
     """Return what decides a rule."""
     made = rule.compiled.functions()
@@ -167,7 +191,12 @@ def joined(indexes: Sequence[Index], removed: frozenset[float] = frozenset()) ->
     if len(indexes) == 1 and not removed:
         return indexes[0]
     first, *others = [index.candidates for index in indexes]
-    return Index(_joined_candidates(first, others, removed), tuple(sorted(_tried(indexes, removed))))
+    finders = [index.finds_whole for index in indexes]
+
+    def finds_whole(position: float) -> bool:
+        return any(finds(position) for finds in finders)
+
+    return Index(_joined_candidates(first, others, removed), tuple(sorted(_tried(indexes, removed))), finds_whole)
 
 
 def _joined_candidates(first: Candidates, others: Sequence[Candidates], removed: frozenset[float]) -> Candidates:
@@ -192,7 +221,7 @@ def _tried(indexes: Iterable[Index], removed: frozenset[float]) -> list[float]:
 def all_of(rules: tuple[BoundRule, ...]) -> Index:
     """Return the index of rules that are all tried on every fact."""
     positions = tuple([rule.position for rule in rules])
-    return Index(lambda _: list(positions), positions)
+    return Index(lambda _: list(positions), positions, lambda _: False)
 
 
 def in_order(several: Sequence[Sequence[BoundRule]]) -> tuple[BoundRule, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from domain.decisions.arrangement import it_holds
 from domain.decisions.decision import Decision, Effect, Fault
 from domain.decisions.fact import Fact
 from domain.decisions.merge import Merge, joined
@@ -78,7 +79,7 @@ def decide(ruleset: Ruleset, fact: Fact) -> Decision:
             condition = test[0]
             if condition is not None:
                 try:
-                    holds = condition(payload, fact, _NOTHING)
+                    holds = condition is it_holds or condition(payload, fact, _NOTHING)
                 except Exception:  # noqa: BLE001, S110  # a fault, perhaps: the rule as a whole tells
                     pass
                 else:

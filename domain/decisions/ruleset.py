@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from domain.decisions.arrangement import Arrangement, Groups, Tests, all_of, in_order, joined, test_of
+from domain.decisions.arrangement import Arrangement, FoundTests, Groups, Tests, all_of, in_order, joined, test_of
 from domain.decisions.bound import ActiveRule, BoundRule, bind, placed
 from domain.decisions.index import Filing, Index, make_index
 from domain.decisions.order import evaluation_order, rules_read
@@ -248,7 +248,9 @@ class Ruleset:
             index = joined([index, *newer], removed)
         elif index is None and (more or removed) and is_kept:
             index = make_index({rule.position: rule.compiled.demand for rule in rules()})
-        tests = [self._tests[rule.position] for rule in rules()] if index is None else self._tests
+        tests: Any = (
+            FoundTests(self._tests, index) if index is not None else [self._tests[one.position] for one in rules()]
+        )
         return Plan(rules, False, is_dated, frozenset(), tests, index)
 
 

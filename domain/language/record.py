@@ -42,6 +42,7 @@ class RuleRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     may_stop: bool
     emits: tuple[str, ...]
     demand: list[Any] | None
+    is_exact: bool
     plan: bytes
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from domain.language.assembly import Applied, Condition, Evaluate, Functions, Written, assemble, write
 from domain.language.demanding import demand_of
 from domain.language.demands import Asked
+from domain.language.exactness import is_exact
 from domain.language.outcome import MergeKind, Outcome, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
@@ -65,7 +66,8 @@ class CompiledRule:
     """A rule ready to decide facts.
 
     ``demand`` is what a fact must meet for ``evaluate`` to give anything but None, or to fail: an index may leave the
-    rule out for any fact that does not meet it; None: the rule may give something for any fact.
+    rule out for any fact that does not meet it; None: the rule may give something for any fact. ``is_exact``: the
+    condition is true for every fact that meets it.
 
     ``fact_types`` are the patterns of ``on`` (none: every fact). ``decision_reads`` holds the paths read from the
     decision; the empty path stands for the whole or for a computed key. ``functions`` gives the functions that decide;
@@ -82,6 +84,7 @@ class CompiledRule:
     warnings: tuple[Problem, ...]
     functions: Callable[[], Functions]
     demand: Asked | None = None
+    is_exact: bool = False
     origin: Origin | None = None
 
     @property
@@ -131,6 +134,7 @@ class CompiledRule:
                 self.may_stop,
                 self.emits,
                 store_demand(self.demand),
+                self.is_exact,
                 self.origin.packed,
             )
         )
@@ -214,6 +218,7 @@ def _compiled(source: str, plan: PlannedRule, written: Written, warnings: tuple[
 
 
 def _record_of(plan: PlannedRule) -> RuleRecord:
+    demand = demand_of(plan)
     actions = [action for branch in plan.branches for action in branch.actions]
     writes = [(MergeKind(action.kind), action.path) for action in actions if isinstance(action, PlannedAction)]
     return RuleRecord(
@@ -223,7 +228,8 @@ def _record_of(plan: PlannedRule) -> RuleRecord:
         plan.decision_reads,
         any(branch.stop for branch in plan.branches),
         tuple(dict.fromkeys(action.name for action in actions if isinstance(action, PlannedEffect))),
-        store_demand(demand_of(plan)),
+        store_demand(demand),
+        is_exact(plan, demand),
         pack_plan(plan),
     )
 
@@ -241,6 +247,7 @@ def _restored(
         warnings=warnings,
         functions=_Functions(origin, made),
         demand=load_demand(record.demand),
+        is_exact=record.is_exact,
         origin=origin,
     )
 

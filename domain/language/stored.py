@@ -58,7 +58,7 @@ from domain.language.values import (
     Uint,
 )
 
-STORED_VERSION: Final = 2
+STORED_VERSION: Final = 3
 _Head = tuple[Span, Span, Type, bool]
 PlanData = list[Any]
 

@@ -11,7 +11,7 @@ An index never changes once made, so that any number of readers share it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -31,7 +31,7 @@ from domain.decisions.index.pairs import Pair, paired
 from domain.decisions.index.table import Place, Table
 from domain.decisions.index.walking import walk_function
 from domain.decisions.index.writing import Candidates, candidates_function
-from domain.language.demands import Asked, Demand, TextParts
+from domain.language.demands import AllOf, AnyOf, Asked, Demand, TextParts
 
 __all__ = ["RULES_MIN", "Candidates", "Filing", "FilingKind", "Index", "filings_of", "make_index"]
 
@@ -69,10 +69,14 @@ class FilingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """``candidates`` gives the labels, in order, of the rules to try on a fact; ``tried`` are those of all facts."""
+    """``candidates`` gives the labels, in order, of the rules to try on a fact; ``tried`` are those of all facts.
+
+    ``finds_whole`` says of a rule's label whether the rule is found by all that it demands, and not by a part of it.
+    """
 
     candidates: Candidates
     tried: Labels
+    finds_whole: Callable[[Label], bool]
 
 
 def make_index(rules: Mapping[Label, Asked | None]) -> Index | None:
@@ -89,9 +93,27 @@ def make_index(rules: Mapping[Label, Asked | None]) -> Index | None:
     tables = {place: Table.of(place, some, often) for place, some in placed.items()}
     tried = tuple(sorted(label for label in rules if label not in found))
     cells = [pair for pair, _ in pairs]
+    whole = frozenset(_whole(rules, cells, placed)).__contains__
     if len(tables) <= PLACES_MAX:
-        return Index(candidates_function(tables, cells, tried, None), tried)
-    return Index(candidates_function({}, cells, tried, walk_function(tables)), tried)
+        return Index(candidates_function(tables, cells, tried, None), tried, whole)
+    return Index(candidates_function({}, cells, tried, walk_function(tables)), tried, whole)
+
+
+def _whole(
+    rules: Mapping[Label, Asked | None], pairs: Iterable[Pair], placed: Mapping[Place, Filed]
+) -> Iterator[Label]:
+    """Give the rules that are filed under all that they demand: each of several, or both of two."""
+    for pair in pairs:
+        for label in pair.labels:
+            asked = rules[label]
+            if isinstance(asked, AllOf) and len(asked.items) == 2:
+                yield label
+    for label in {label for some in placed.values() for label, _ in some}:
+        asked = rules[label]
+        if isinstance(asked, Demand) or (
+            isinstance(asked, AnyOf) and all(isinstance(item, Demand) for item in asked.items)
+        ):
+            yield label
 
 
 def filings_of(rules: Mapping[Label, Asked | None]) -> dict[Label, tuple[Filing, ...]]:

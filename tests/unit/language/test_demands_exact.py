@@ -73,6 +73,80 @@ def test_so_it_is_for_any_expression(condition, fact):
             assert came_of(rule, fact) is None, (extra, rule.demand)
 
 
+@pytest.mark.timeout(120 + EXAMPLES // 20)
+@settings(max_examples=max(EXAMPLES // FACTS, 1), deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**48))
+def test_a_condition_is_true_for_what_meets_an_exact_demand(seed):
+    chance = random.Random(seed)
+    while True:
+        source = f"when {plain_condition(chance)}"
+        try:
+            rule = compile_rule(source)
+        except InvalidRuleError:
+            continue
+        if rule.is_exact:
+            break
+    words = words_of(source)
+    for _ in range(FACTS):
+        fact = fact_of(chance, words)
+        holds = rule.condition(fact, FACT, {"n": 2}) if met_by(rule.demand, fact) else True
+        assert holds is True, (source, rule.demand, reprlib.repr(fact))
+
+
+def plain_condition(chance, depth=2):
+    """Return a condition of plain tests, and of some that are not quite plain."""
+    if depth and chance.random() < 0.6:
+        joined = chance.choice([" && ", " || "]).join(
+            plain_condition(chance, depth - 1) for _ in range(chance.randint(2, 3))
+        )
+        return f"({joined})"
+    path = chance.choice(["a", "b", "s", "c.d", "c.e", 'c["d"]', "items", "c.d.x"])
+    text = chance.choice(["'a'", "'B'", "'ab'", "''", "'K'", "'\\u212a'", "'é'"])
+    number = chance.choice(["0", "1", "1.0", "-0.0", "2.5", "9007199254740993", "4611686018427387904", "1e300"])
+    seen = chance.choice(["", "", ".lowerAscii()", ".upperAscii()"])
+    return chance.choice(
+        [
+            f"{path} {chance.choice(['==', '<', '<=', '>', '>=', '!='])} {number}",
+            f"{path}{seen} == {text}",
+            f"{path} == {chance.choice(['true', 'false', 'null'])}",
+            f"{path}{seen}.{chance.choice(['contains', 'startsWith', 'endsWith'])}({text})",
+            f"{path}{seen} in [{text}, 'b']",
+            f"{path} in [{number}, 3, {text}]",
+            f"!({path} == {number})",
+            path,
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_exact"),
+    [
+        ("a == 1", True),
+        ("a == 'x' && b < 5", True),
+        ("a == 1 || b.c.lowerAscii().contains('x')", True),
+        ("a in ['x', 'y'] && b >= 1 && b < 3", True),
+        ("a['k'] == true", True),
+        ("a != 3", False),
+        ("a == null", False),
+        ("a == 1 && a != 3", False),
+        ("a == 1 && !(b == 1)", False),
+        ("a == b", False),
+        ("a > 4611686018427387904", False),
+        ("a.startsWith('')", False),
+        ("a.exists(x, x == 1)", False),
+        ("a == 1 && size(b) > 0", False),
+        ("decision.a == 1", False),
+        ("a", False),
+    ],
+)
+def test_conditions_of_plain_tests_are_exactly_what_they_demand(condition, is_exact):
+    assert compile_rule(f"when {condition}").is_exact is is_exact
+
+
+def test_a_rule_that_does_something_else_where_its_condition_is_false_demands_nothing_exactly():
+    assert not compile_rule("when a == 1\nthen set x = 1\nelse set x = 2").is_exact
+
+
 def test_the_random_rules_and_facts_tell_something():
     """Many rules demand something, many facts do not meet it, and many that do match."""
     chance = random.Random(1)

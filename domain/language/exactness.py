@@ -1,0 +1,102 @@
+"""Whether a rule's demand is its condition: whoever meets the one makes the other true.
+
+A demand is what a fact has to meet before a rule can give anything; most conditions ask for more than that, and are
+still to be tried. Of a condition that is put together by ``&&`` and ``||`` of nothing but plain tests (a path of the
+fact compared with a constant, or a constant's part of the string there), it is all: such a test is true for just the
+values that its demand names, and a fact that has them makes it neither missing nor a fault.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from domain.language.boxes import path_of
+from domain.language.demanding import Reader
+from domain.language.demands import EACH, Asked, Demand, TextParts
+from domain.language.joining import INTERVALS_MAX, TEXTS_MAX, all_of, any_of, atoms_of
+from domain.language.native import COMPARISONS, is_safe_number
+from domain.language.plan import Const, Invoke, Logic, Part, PlannedRule
+from domain.language.ranges import Values
+
+_TEXT_TESTS: Final = frozenset({"contains", "startsWith", "endsWith"})
+_VIEWS: Final = frozenset({"lowerAscii", "upperAscii"})
+_TESTS_MAX: Final = 200
+_DEPTH_MAX: Final = 20
+
+
+def is_exact(plan: PlannedRule, demand: Asked | None) -> bool:
+    """Return whether a rule's condition is true for every fact that meets its demand, as ``demand_of`` gave it."""
+    if demand is None or plan.condition is None or plan.otherwise is not None or plan.table is not None:
+        return False
+    tree = _Exactly(plan).asked(plan.condition, 0)
+    return tree is not None and tree == demand and all(map(_names_its_values, atoms_of(tree)))
+
+
+class _Exactly:
+    """Reads conditions of plain tests."""
+
+    def __init__(self, plan: PlannedRule) -> None:
+        self._reader = Reader(plan, guards=False)
+        self._left = _TESTS_MAX
+
+    def asked(self, part: Part, depth: int) -> Asked | None:
+        """Return what a part demands, which is exactly what makes it true; None where that is not known."""
+        if isinstance(part, Logic) and depth < _DEPTH_MAX:
+            found: list[Asked] = []
+            for item in part.items:
+                one = self.asked(item, depth + 1)
+                if one is None:
+                    return None
+                found.append(one)
+            return all_of(found) if part.operator == "&&" else any_of(found)
+        self._left -= 1
+        if self._left < 0 or not isinstance(part, Invoke) or not _is_plain(part):
+            return None
+        return self._reader.asked(part, True, False)
+
+
+def _is_plain(part: Invoke) -> bool:
+    if len(part.arguments) != 2:
+        return False
+    left, right = part.arguments
+    if not isinstance(right, Const):
+        return False
+    value = right.value
+    if part.name in _TEXT_TESTS:
+        return type(value) is str and value != "" and _is_string_of_path(left)
+    if part.name == "==":
+        if type(value) is str:
+            return _is_string_of_path(left)
+        return _is_of_fact(left) and (type(value) is bool or is_safe_number(value))
+    if part.name in COMPARISONS:
+        return _is_of_fact(left) and is_safe_number(value)
+    if part.name != "in" or type(value) is not list or len(value) > min(TEXTS_MAX, INTERVALS_MAX):
+        return False
+    if all(type(item) is str for item in value):
+        return _is_string_of_path(left)
+    return _is_of_fact(left) and all(type(item) is str or is_safe_number(item) for item in value)
+
+
+def _is_string_of_path(part: Part) -> bool:
+    if isinstance(part, Invoke) and part.name in _VIEWS and len(part.arguments) == 1:
+        part = part.arguments[0]
+    return _is_of_fact(part)
+
+
+def _is_of_fact(part: Part) -> bool:
+    path = path_of(part)
+    return path is not None and path[0] == "payload" and len(path) > 1
+
+
+def _names_its_values(demand: Demand) -> bool:
+    """Return whether a demand is for some numbers, some strings or some bools, and for nothing else."""
+    if demand.absent or EACH in demand.path:
+        return False
+    test = demand.test
+    if isinstance(test, TextParts):
+        return len(test.texts) < TEXTS_MAX
+    return _is_named(test)
+
+
+def _is_named(values: Values) -> bool:
+    return not (values.all_texts_but or values.null or values.others) and len(values.numbers) < INTERVALS_MAX
