@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from domain.language import AdditionError, Contribution, MergeKind, Path, add_values, to_json
 
-# A rule's part of an output: path, JSON data, whether that is a list to append, and so on for the next path; no two
+# A rule's part of an output: path, JSON data (of what is appended a list), kind, and so on for the next path; no two
 # paths are the same. Flat, for where rules are many each object is one more to be fetched from memory.
 Fields = tuple[Any, ...]
 
@@ -85,26 +85,25 @@ def fields_of(contributions: Sequence[Contribution]) -> Fields | None:
     """
     if len(contributions) == 1:  # what most rules have: the same, sooner
         ((kind, path, value),) = contributions
-        is_appended = kind is _APPEND
-        return path, to_json([value] if is_appended else value), is_appended
+        return path, to_json([value] if kind is _APPEND else value), kind
     fields: list[Any] = []
     for kind, path, value in contributions:
-        is_appended = kind is _APPEND
-        fields += (path, to_json([value] if is_appended else value), is_appended)
+        fields += (path, to_json([value] if kind is _APPEND else value), kind)
     return tuple(fields) if len(set(fields[::3])) == len(contributions) else None
 
 
 def joined(fields: Sequence[Any]) -> dict[str, Any] | None:
     """Return the output of several rules' fields, one after the other in order of priority then name.
 
-    None where there is more to merge than lists that are appended to: where paths meet, or one is below another.
+    None where there is more to merge than lists that are appended to and what is set after others have: where terms are
+    added up, or a path is below another.
     """
     root: dict[str, Any] = {}
     whole: list[str] = []  # top-level names that a rule has set, whatever is below them
     lists: dict[Path, list[Any]] = {}
     parts = iter(fields)
-    for path, value, is_appended in zip(parts, parts, parts, strict=True):
-        if is_appended:
+    for path, value, kind in zip(parts, parts, parts, strict=True):
+        if kind is _APPEND:
             if path in lists:
                 lists[path] += value
                 continue
@@ -118,9 +117,11 @@ def joined(fields: Sequence[Any]) -> dict[str, Any] | None:
                 root[name] = {path[1]: value}
             else:
                 return None
-        elif len(path) == 2 and name not in whole and path[1] not in root[name]:
+        elif (name in whole) is not (len(path) == 1) or len(path) > 2:
+            return None
+        elif len(path) == 2 and path[1] not in root[name]:
             root[name][path[1]] = value
-        else:
+        elif kind is not _SET:
             return None
     return root
 

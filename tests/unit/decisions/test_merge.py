@@ -107,15 +107,18 @@ def test_what_is_joined_without_a_merge_is_what_a_merge_gives(rules: list[list[C
         ([[("set", "a", None)], [("set", "a.x", 2)]], None),
         ([[("set", "a", {"x": 1})], [("set", "a.y", 2)]], None),
         ([[("set", "a.x", 2)], [("set", "a", 1)]], None),
-        ([[("set", "a", 1)], [("set", "a", 2)]], None),
+        ([[("set", "a", 1)], [("set", "a", 2)]], {"a": 1}),
         ([[("set", "a.x", 1)], [("add", "a.x", 2)]], None),
-        ([[("append", "a", 1)], [("set", "a", 2)]], None),
+        ([[("append", "a", 1)], [("set", "a", 2)]], {"a": [1]}),
         ([[("set", "a", [1])], [("append", "a", 2)]], None),
         ([[("set", "a.b.c", 1)]], None),
+        ([[("set", "a.x", 1)], [("set", "a.x", 2)], [("set", "a.y", 3)]], {"a": {"x": 1, "y": 3}}),
+        ([[("add", "a", 1)], [("set", "a", 2)]], {"a": 1}),
+        ([[("add", "a", 1)], [("add", "a", 2)]], None),
         ([], {}),
     ],
 )
-def test_outputs_are_joined_where_no_paths_meet_but_those_that_are_appended_to(
+def test_outputs_are_joined_where_nothing_is_added_up_and_no_path_is_below_another(
     rules: list[list[tuple[str, str, Any]]], output: dict[str, Any] | None
 ) -> None:
     fields = [fields_of([(MergeKind(kind), path(at), value) for kind, at, value in rule]) for rule in rules]
