@@ -166,7 +166,7 @@ def report_of(
         peers_us={name: None if spent is None else round(spent, 4) for name, spent in peers_us.items()},
         ratio_to_fastest_peer=None if ratio is None else round(ratio, 2),
         floor=case.floor,
-        holds=ratio is not None and round(ratio, 2) >= case.floor,  # as it is told
+        holds=ratio is not None and ratio >= case.floor,
         notes=list(notes),
     )
 
