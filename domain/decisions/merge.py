@@ -12,7 +12,10 @@ from domain.language import AdditionError, Contribution, MergeKind, Path, add_va
 Fields = tuple[Any, ...]
 
 _SET: Final = MergeKind.SET
+_ADD: Final = MergeKind.ADD
 _APPEND: Final = MergeKind.APPEND
+_PLAIN: Final = frozenset({int, float})
+_SMALL: Final = 2**53  # sums below it are the same in all of the language's numbers
 
 
 class Addition(NamedTuple):
@@ -95,12 +98,13 @@ def fields_of(contributions: Sequence[Contribution]) -> Fields | None:
 def joined(fields: Sequence[Any]) -> dict[str, Any] | None:
     """Return the output of several rules' fields, one after the other in order of priority then name.
 
-    None where there is more to merge than lists that are appended to and what is set after others have: where terms are
-    added up, or a path is below another.
+    None where there is more to merge than lists that are appended to, sums of small plain numbers, and what is set
+    after others have: where a path is below another, for one.
     """
     root: dict[str, Any] = {}
     whole: list[str] = []  # top-level names that a rule has set, whatever is below them
     lists: dict[Path, list[Any]] = {}
+    sums: set[Path] = set()
     parts = iter(fields)
     for path, value, kind in zip(parts, parts, parts, strict=True):
         if kind is _APPEND:
@@ -108,6 +112,10 @@ def joined(fields: Sequence[Any]) -> dict[str, Any] | None:
                 lists[path] += value
                 continue
             value = lists[path] = [*value]  # noqa: PLW2901 - a list of its own, as others may be appended
+        elif kind is _ADD and path in sums:
+            if not _added(root, path, value):
+                return None
+            continue
         name = path[0]
         if name not in root:
             if len(path) == 1:
@@ -121,9 +129,26 @@ def joined(fields: Sequence[Any]) -> dict[str, Any] | None:
             return None
         elif len(path) == 2 and path[1] not in root[name]:
             root[name][path[1]] = value
-        elif kind is not _SET:
+        elif kind is _APPEND:
             return None
+        else:
+            continue  # the first stands
+        if kind is _ADD:
+            sums.add(path)
     return root
+
+
+def _added(root: dict[str, Any], path: Path, term: Any) -> bool:
+    """Add a term to the number at a path of one or two names; says whether both are numbers that Python adds alike."""
+    place, last = (root, path[0]) if len(path) == 1 else (root[path[0]], path[1])
+    before = place[last]
+    if type(before) not in _PLAIN or type(term) not in _PLAIN:
+        return False
+    total = before + term
+    if not -_SMALL < total < _SMALL:
+        return False
+    place[last] = total
+    return True
 
 
 def _nest(values: Mapping[Path, Any], form: Callable[[Any], Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from domain.decisions.merge import Merge, fields_of, joined, nested, output_of
 from domain.language import Contribution, MergeKind, Timestamp
 from domain.language.limits import OUTPUT_ITEMS_MAX
+from domain.language.values import Uint
 from tests.fakes.handmade import path
 
 
@@ -76,11 +78,12 @@ def test_a_value_without_a_json_form_is_refused() -> None:
         merged(("set", "a", float("nan"))).output()
 
 
+TERMS = st.sampled_from([7, 0.5, -2.25, Uint(3), 2**62, -(2**63), 1e308, Decimal("1.10")])
 CONTRIBUTIONS = st.tuples(
     st.sampled_from(list(MergeKind)),
     st.sampled_from([("a",), ("b",), ("a", "x"), ("a", "y"), ("b", "x"), ("c", "x"), ("c", "x", "z"), ("d",)]),
     st.sampled_from([1, 2.5, None, [1], [], {"x": 1}, Timestamp(0)]),
-).map(lambda one: (one[0], one[1], 7) if one[0] is MergeKind.ADD else one)
+).flatmap(lambda one: TERMS.map(lambda term: (one[0], one[1], term)) if one[0] is MergeKind.ADD else st.just(one))
 RULES = st.lists(st.lists(CONTRIBUTIONS, max_size=3), max_size=5)
 
 
@@ -108,17 +111,20 @@ def test_what_is_joined_without_a_merge_is_what_a_merge_gives(rules: list[list[C
         ([[("set", "a", {"x": 1})], [("set", "a.y", 2)]], None),
         ([[("set", "a.x", 2)], [("set", "a", 1)]], None),
         ([[("set", "a", 1)], [("set", "a", 2)]], {"a": 1}),
-        ([[("set", "a.x", 1)], [("add", "a.x", 2)]], None),
+        ([[("set", "a.x", 1)], [("add", "a.x", 2)]], {"a": {"x": 1}}),
         ([[("append", "a", 1)], [("set", "a", 2)]], {"a": [1]}),
         ([[("set", "a", [1])], [("append", "a", 2)]], None),
         ([[("set", "a.b.c", 1)]], None),
         ([[("set", "a.x", 1)], [("set", "a.x", 2)], [("set", "a.y", 3)]], {"a": {"x": 1, "y": 3}}),
         ([[("add", "a", 1)], [("set", "a", 2)]], {"a": 1}),
-        ([[("add", "a", 1)], [("add", "a", 2)]], None),
+        ([[("add", "a", 1)], [("add", "a", 2.5)], [("add", "b.c", 1)], [("add", "b.c", 2)]], {"a": 3.5, "b": {"c": 3}}),
+        ([[("set", "a", 1)], [("add", "a", 2)], [("add", "a", 4)]], {"a": 1}),
+        ([[("add", "a", 2**53 - 1)], [("add", "a", 1)]], None),
+        ([[("add", "a", Decimal("0.1"))], [("add", "a", Decimal("0.2"))]], None),
         ([], {}),
     ],
 )
-def test_outputs_are_joined_where_nothing_is_added_up_and_no_path_is_below_another(
+def test_outputs_are_joined_where_only_small_numbers_are_added_up_and_no_path_is_below_another(
     rules: list[list[tuple[str, str, Any]]], output: dict[str, Any] | None
 ) -> None:
     fields = [fields_of([(MergeKind(kind), path(at), value) for kind, at, value in rule]) for rule in rules]
