@@ -28,7 +28,7 @@ from domain.language.ranges import Values
 from domain.rules.content import Priority
 from tests.fakes.handmade import fact
 
-EXAMPLES = int(os.environ.get("RULESTREAM_INDEX_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("RULESTREAM_INDEX_EXAMPLES", "1000"))
 POOL = 600 + EXAMPLES // 10  # rules that the random sets are drawn from
 
 # What comes often stands here often, so that rules and facts meet.

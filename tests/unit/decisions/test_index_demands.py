@@ -31,7 +31,7 @@ from domain.language.demands import (
 )
 from domain.language.ranges import EVERYTHING, Values
 
-EXAMPLES = int(os.environ.get("RULESTREAM_INDEX_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("RULESTREAM_INDEX_EXAMPLES", "1000"))
 TEXTS = ("a", "A", "ab", "Ab", "abc", "b", "bab", "", "ä", "Ä", "\udc80", "\0", "İ")
 NUMBERS = (-math.inf, -1, -0.0, 0, 0.5, 1, 1.0, 2, 2.5, 3, 2**53, 2**53 + 1, 2**64, 1e300, math.inf)
 PATHS: list[tuple[str | None, ...]] = [
