@@ -241,7 +241,7 @@ def timestamp_to_text(moment: Timestamp) -> str:
 def ns_to_text(ns: int) -> str:
     """Return the moment ``ns`` nanoseconds after 1970-01-01T00:00:00Z as ``timestamp_to_text`` does."""
     seconds, ns = divmod(ns, NS)
-    return f"{_second_text(seconds)}.{ns:09d}".rstrip("0") + "Z" if ns else f"{_second_text(seconds)}Z"
+    return f"{_second_text(seconds)}{_fraction(ns)}Z"
 
 
 @lru_cache(maxsize=1024)
