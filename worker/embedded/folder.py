@@ -26,6 +26,8 @@ from worker.embedded.errors import EmbeddedServerError
 # Servers of a stack whose worker was killed are gone before this.
 LOCK_WAIT_S = 6.0
 _POLL_S = 0.02
+# The flag of a process that ends, of Linux's include/linux/sched.h.
+_PF_EXITING = 0x4
 
 
 class DataFolder:
@@ -124,6 +126,12 @@ class DataFolder:
 
 
 def _started(pid: int) -> str:
-    """Give a process's start time in clock ticks since boot: with the pid, it tells a process from its successor."""
+    """Give a process's start time in clock ticks since boot: with the pid, it tells a process from its successor.
+
+    Empty for a process that is gone, that ends just now, or that ended and whose parent has not asked for its exit
+    status yet: such a one uses nothing any more, for all that it is still listed.
+    """
     fields = guard.stat_fields(pid)
-    return fields[19] if fields else ""
+    if not fields or fields[0] in "ZX" or int(fields[6]) & _PF_EXITING:
+        return ""
+    return fields[19]

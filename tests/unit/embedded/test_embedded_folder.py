@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from worker.embedded import EmbeddedServerError, folder
+from worker.embedded import EmbeddedServerError, folder, guard
 from worker.embedded.folder import DataFolder
 
 
@@ -33,6 +35,37 @@ async def test_a_lock_whose_owner_is_dead_is_waited_for(
     first.close()
     await second.open()
     second.close()
+
+
+@pytest.fixture
+def worker() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs until it is killed, and is not asked how it ended before the test is over."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+
+async def test_an_owner_that_ended_unseen_by_its_parent_is_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker: subprocess.Popen[bytes]
+) -> None:
+    """A killed worker is listed until its parent asks how it ended, which may be never."""
+    monkeypatch.setattr(folder, "LOCK_WAIT_S", 0.05)
+    first, second = DataFolder(tmp_path), DataFolder(tmp_path)
+    await first.open()
+    fields = guard.stat_fields(worker.pid)
+    assert fields is not None
+    (tmp_path / "stack.lock").write_text(f"{worker.pid} {fields[19]}\n")
+    with pytest.raises(EmbeddedServerError, match=f"in use by another stack, of process {worker.pid}"):
+        await second.open()
+    _ended(worker)
+    with pytest.raises(EmbeddedServerError, match="servers of an earlier stack still run"):
+        await second.open()
+    first.close()
 
 
 async def test_a_temporary_folder_is_closed_to_others_and_goes_away() -> None:
