@@ -16,7 +16,7 @@ import ahocorasick
 from domain.decisions.index.labels import Gathered, Label, Labels
 from domain.language.demands import PartKind, TextParts
 
-TEXT_MAX: Final = 64  # characters of a contained text that are looked for; of a longer one the last so many
+TEXT_MAX: Final = 64  # characters of a contained text that the automaton holds; of a longer one the last so many
 
 Find = Callable[[str], Iterable[Label]]
 
@@ -24,7 +24,7 @@ Find = Callable[[str], Iterable[Label]]
 def part_finders(filed: Sequence[tuple[Label, TextParts]]) -> list[Find]:
     """Return functions that together give the rules of a string, by the texts that each asks for as a part.
 
-    A rule may be given more than once, and also one whose text, longer than TEXT_MAX, the string has in part.
+    A rule may be given more than once, and none is given whose texts the string does not have.
     """
     finders: list[Find] = []
     for kind, make in ((PartKind.CONTAINS, _contained), (PartKind.STARTS, _beginnings), (PartKind.ENDS, _endings)):
@@ -32,13 +32,16 @@ def part_finders(filed: Sequence[tuple[Label, TextParts]]) -> list[Find]:
         for label, parts in filed:
             if parts.kind is kind:
                 for text in parts.texts:
-                    texts.put(text[-TEXT_MAX:] if kind is PartKind.CONTAINS else text, label)
+                    texts.put(text, label)
         if texts:
             finders.append(make(texts.done()))
     return finders
 
 
 def _contained(texts: dict[str, Labels]) -> Find:
+    longer = {text: labels for text, labels in texts.items() if len(text) > TEXT_MAX}
+    if longer:
+        return _contained_by_ends({text: labels for text, labels in texts.items() if text not in longer}, longer)
     automaton: Any = ahocorasick.Automaton()
     for text, labels in texts.items():
         automaton.add_word(text, labels)
@@ -49,6 +52,29 @@ def _contained(texts: dict[str, Labels]) -> Find:
         found: list[Label] = []
         for _, labels in matches(value):
             found += labels
+        return found
+
+    return find
+
+
+def _contained_by_ends(texts: dict[str, Labels], longer: dict[str, Labels]) -> Find:
+    """Find texts of which some are too long for an automaton, by the ends of those."""
+    by_end: dict[str, list[tuple[str, Labels]]] = {text: [] for text in texts}
+    for text, labels in longer.items():
+        by_end.setdefault(text[-TEXT_MAX:], []).append((text, labels))
+    automaton: Any = ahocorasick.Automaton()
+    for end, ending in by_end.items():
+        automaton.add_word(end, (texts.get(end, ()), ending))
+    automaton.make_automaton()
+    matches = automaton.iter
+
+    def find(value: str) -> list[Label]:
+        found: list[Label] = []
+        for last, (labels, ending) in matches(value):
+            found += labels
+            for text, some in ending:
+                if value.endswith(text, 0, last + 1):
+                    found += some
         return found
 
     return find
