@@ -240,6 +240,19 @@ class History(Protocol):
     async def of_rule(self, rule_id: RuleId) -> Sequence[RecordedEvent]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class RulesetChanges:
+    """The ruleset's state, and what is different from an earlier revision: content digests that are gone, new rules.
+
+    Where too much changed ``is_partial`` says that they are not all of it.
+    """
+
+    state: RulesetState
+    ended: Sequence[bytes]
+    begun: Sequence[ActiveRule]
+    is_partial: bool = False
+
+
 class ActiveRules(Protocol):
     """The ruleset as Postgres, the truth, has it."""
 
@@ -260,12 +273,11 @@ class ActiveRules(Protocol):
         """Return rule id, version and content digest of every rule that decides at a revision (now, if None)."""
         ...
 
-    async def changes(
-        self, since: int, revision: int
-    ) -> tuple[Sequence[tuple[RuleId, int, bytes]], Sequence[tuple[RuleId, int, bytes]]]:
-        """Return the members of one revision that a later one does not have, then those that the later one has more.
+    async def changes(self, since: int, most: int) -> RulesetChanges:
+        """Return what is different from a revision, by one look: of the state that is returned, whatever changes next.
 
-        What that costs grows with the changes between the two, not with the members.
+        Of more than ``most`` members that came or went some are left out. What it costs grows with the changes, not
+        with the members.
         """
         ...
 
@@ -300,6 +312,10 @@ class Transactions(Protocol):
     """Where transactions begin. Leaving the context commits; leaving it by an exception rolls back."""
 
     def begin(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+    def reading(self) -> AbstractAsyncContextManager[Transaction]:
+        """Give the repositories to read by without a transaction: each call sees what was committed before it."""
+        ...
 
 
 class ActiveRulesCache(Protocol):

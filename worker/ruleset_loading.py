@@ -4,8 +4,9 @@ The rules come from the cache, or from Postgres where the cache is away, behind,
 rule's text is in the cache too, so that a restart does not parse it again. Rules are read and made some at a time: what
 was read of them goes as soon as they are made, and facts are decided in between.
 
-After a change only what changed is read, from Postgres, and verified by the digest of the whole, of which the rest is
-at hand. Whenever that does not give the digest, everything is looked at.
+After a change only what changed is read, from Postgres by one statement, and verified by the digest of the whole, of
+which the rest is at hand. Whenever that does not give the digest, everything is looked at. The cache is not asked for a
+few short rules, which are compiled sooner, and gets them when the ruleset decides already (``keep``).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from domain.decisions.ruleset import ActiveRule, BoundRule, Ruleset, RulesetStat
 from domain.errors import RulestreamError, UnavailableError
 from domain.identifiers import RuleId
 from domain.language import CompiledRule, InvalidRuleError, StoredPlan, StoredPlanError, compile_rule, restore_rule
-from domain.ports import ActiveRules, ActiveRulesCache, DslCompiler, PlanCache
+from domain.ports import ActiveRules, ActiveRulesCache, DslCompiler, PlanCache, RulesetChanges
 
 CHANGES_MAX: Final = 500  # rules that came or went, above which everything is looked at
 QUICK_CODE_POINTS: Final = 2_000  # of all texts to compile, up to which starting another process takes longer
@@ -36,7 +37,7 @@ _ALONE_MAX: Final = 200  # rules at the start that are compiled sooner than anot
 _log = structlog.get_logger(__name__)
 
 Member = tuple[RuleId, int, bytes]
-Reading = Callable[[], AbstractAsyncContextManager[ActiveRules]]  # a transaction, which sees what was committed
+Reading = Callable[[], AbstractAsyncContextManager[ActiveRules]]  # sees what was committed
 _Item = TypeVar("_Item")
 
 
@@ -59,36 +60,53 @@ class RulesetLoader:
         self._cache = cache
         self._plans = plans
         self._compiler = compiler
+        self._unkept: dict[bytes, tuple[ActiveRule, CompiledRule]] = {}
 
-    async def load(self, state: RulesetState, reading: Reading, earlier: Loaded | None) -> Loaded:
-        """Return the ruleset of a state. Raises UnavailableError, RulesetBrokenError.
+    async def load(
+        self, state: RulesetState, reading: Reading, earlier: Loaded | None, changes: RulesetChanges | None = None
+    ) -> Loaded:
+        """Return the ruleset of a state; ``changes`` are those since the earlier one, where they are at hand.
 
-        Transactions of ``reading`` are ended before anything is compiled: that can take long.
+        What ``reading`` gives is let go before anything is compiled: that can take long. Raises UnavailableError,
+        RulesetBrokenError.
         """
         if earlier is not None and earlier.ruleset.revision < state.revision:
-            changed = await self._changed(state, reading, earlier)
+            if changes is None:
+                changes = await changes_since(earlier, reading)
+            changed = await self._changed(state, earlier, changes)
             if changed is not None:
                 return changed
         return await self._whole(state, reading, None if earlier is None else earlier.ruleset)
 
+    async def keep(self) -> None:
+        """Put into the cache what was made of changes and is not there yet."""
+        while self._unkept:
+            unkept, self._unkept = self._unkept, {}
+            await self._cache.store_rules([rule for rule, _ in unkept.values()])
+            plans = {digest: compiled.stored for digest, (_, compiled) in unkept.items()}
+            await self._plans.store({digest: stored for digest, stored in plans.items() if stored is not None})
+
     # What changed
 
-    async def _changed(self, state: RulesetState, reading: Reading, earlier: Loaded) -> Loaded | None:
+    async def _changed(self, state: RulesetState, earlier: Loaded, changes: RulesetChanges) -> Loaded | None:
         """Return the earlier ruleset with what changed since; None where that does not have the state's digest."""
-        async with reading() as active_rules:
-            ended, begun = await active_rules.changes(earlier.ruleset.revision, state.revision)
-            if len(ended) + len(begun) > CHANGES_MAX:
-                return None
-            new = [(rule_id, version) for rule_id, version, _ in begun]
-            rules = {rule.digest: rule for rule in await active_rules.load(new)} if new else {}
-        gone = {digest for _, _, digest in ended}
-        digests = await asyncio.to_thread(_digests_after, earlier.digests, gone, rules, state.digest)
+        if changes.state != state or changes.is_partial:
+            return None
+        rules = {rule.digest: rule for rule in changes.begun}
+        sources = [rule.content.dsl_content for rule in rules.values()]
+        is_quick = sum(map(len, sources)) <= QUICK_CODE_POINTS
+        digests, found = await asyncio.to_thread(
+            _verified, earlier.digests, changes.ended, rules, state.digest, sources if is_quick else None
+        )
         if digests is None:
             return None
-        bound = await self._bound(rules, is_deciding=True)
-        if rules:
-            await self._cache.store_rules(list(rules.values()))
-        return Loaded(earlier.ruleset.changed(state.revision, gone, bound.values(), state.digest), digests)
+        if found is None:
+            compiled = await self._made(rules, is_deciding=True)
+        else:
+            compiled = dict(zip(rules, found, strict=True))
+        self._unkept.update((digest, (rule, compiled[digest])) for digest, rule in rules.items())
+        bound = [bind(rule, digest, compiled[digest]) for digest, rule in rules.items()]
+        return Loaded(earlier.ruleset.changed(state.revision, changes.ended, bound, state.digest), digests)
 
     # Everything
 
@@ -124,6 +142,10 @@ class RulesetLoader:
         return bound
 
     async def _bound(self, rules: Mapping[bytes, ActiveRule], *, is_deciding: bool) -> dict[bytes, BoundRule]:
+        compiled = await self._made(rules, is_deciding=is_deciding)
+        return {digest: bind(rule, digest, compiled[digest]) for digest, rule in rules.items()}
+
+    async def _made(self, rules: Mapping[bytes, ActiveRule], *, is_deciding: bool) -> dict[bytes, CompiledRule]:
         """Make rules, of their plans where these are at hand, and keep the plans of the others."""
         if not rules:
             return {}
@@ -136,7 +158,7 @@ class RulesetLoader:
             made = dict(zip(others, found, strict=True))
             compiled.update(made)
             await self._plans.store({digest: one.stored for digest, one in made.items() if one.stored is not None})
-        return {digest: bind(rule, digest, compiled[digest]) for digest, rule in rules.items()}
+        return compiled
 
     # Compiling
 
@@ -172,6 +194,20 @@ class RulesetLoader:
             group.create_task(there())
             group.create_task(here())
         return [rule for start in sorted(made) for rule in made[start]]
+
+
+async def changes_since(earlier: Loaded, reading: Reading) -> RulesetChanges:
+    """Read which ruleset is the current one, and what is different from an earlier one; raises UnavailableError."""
+    async with reading() as active_rules:
+        return await active_rules.changes(earlier.ruleset.revision, CHANGES_MAX)
+
+
+def _verified(
+    digests: bytes, gone: Iterable[bytes], new: Iterable[bytes], whole: bytes, sources: Sequence[str] | None
+) -> tuple[bytes | None, list[CompiledRule] | None]:
+    """Return joined digests after a change, None where they are not the whole's; and compiled sources, where given."""
+    after = _digests_after(digests, gone, new, whole)
+    return after, None if after is None or sources is None else _compile_all(sources)
 
 
 def _digests_after(digests: bytes, gone: Iterable[bytes], new: Iterable[bytes], whole: bytes) -> bytes | None:

@@ -17,8 +17,8 @@ import structlog
 from domain.decisions.ruleset import Ruleset, RulesetState
 from domain.errors import UnavailableError
 from domain.language import compile_rule
-from domain.ports import ActiveRules, ActiveRulesCache, DslCompiler, PlanCache, Transactions
-from worker.ruleset_loading import Loaded, RulesetBrokenError, RulesetLoader
+from domain.ports import ActiveRules, ActiveRulesCache, DslCompiler, PlanCache, RulesetChanges, Transactions
+from worker.ruleset_loading import Loaded, RulesetBrokenError, RulesetLoader, changes_since
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +41,7 @@ class Rulesets:
         self._hint = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._arranging: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._loading = asyncio.Lock()
 
@@ -72,7 +73,7 @@ class Rulesets:
     async def stop(self) -> None:
         """Stop following."""
         self._stopping.set()  # a cancellation alone may be lost: before Python 3.12 wait_for can swallow one
-        tasks = [task for task in (self._task, self._arranging) if task is not None]
+        tasks = [task for task in (self._task, self._arranging, self._keeping) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -81,11 +82,16 @@ class Rulesets:
         """Make the snapshot current, if it is not."""
         async with self._loading:
             previous = self._loaded
-            state = await self._state()
-            if previous is not None and previous.ruleset.state == state:
-                return previous.ruleset
-            self._loaded = await self._load(state, previous)
+            if previous is None:
+                self._loaded = await self._load(await self._state(), None)
+            else:
+                changes = await changes_since(previous, self._reading)
+                if changes.state == previous.ruleset.state:
+                    return previous.ruleset
+                self._loaded = await self._load(changes.state, previous, changes)
             ruleset = self._loaded.ruleset
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._loader.keep(), name="ruleset-keeping")
         if ruleset.is_due and (self._arranging is None or self._arranging.done()):
             self._arranging = asyncio.create_task(self._arrange(self._loaded), name="ruleset-arranging")
         _log.info(
@@ -104,15 +110,18 @@ class Rulesets:
             loaded = await self._loader.load(state, lambda: nullcontext(active_rules), loaded)
         return loaded.ruleset
 
-    async def _load(self, state: RulesetState, previous: Loaded | None) -> Loaded:
+    async def _load(
+        self, state: RulesetState, previous: Loaded | None, changes: RulesetChanges | None = None
+    ) -> Loaded:
         while True:
             try:
-                return await self._loader.load(state, self._reading, previous)
+                return await self._loader.load(state, self._reading, previous, changes)
             except RulesetBrokenError:
                 now = await self._state()
                 if now == state:
                     raise
-                state = now  # a rule that was deactivated and deleted meanwhile is no longer there to be read
+                # A rule that was deactivated and deleted meanwhile is no longer there to be read.
+                state, changes = now, None
 
     async def _state(self) -> RulesetState:
         async with self._reading() as active_rules:
@@ -120,7 +129,7 @@ class Rulesets:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[ActiveRules]:
-        async with self._transactions.begin() as tx:
+        async with self._transactions.reading() as tx:
             yield tx.active_rules
 
     async def _arrange(self, loaded: Loaded) -> None:

@@ -17,7 +17,15 @@ from datetime import datetime
 from domain.decisions.ruleset import ActiveRule, RulesetState, ruleset_digest
 from domain.errors import BusinessError, ConflictError
 from domain.identifiers import Actor, CommandId, RuleId, TemplateId
-from domain.ports import LoggedCommand, OutboxMessage, RecordedEvent, RecordedTemplateEvent, RuleCriteria, RulePage
+from domain.ports import (
+    LoggedCommand,
+    OutboxMessage,
+    RecordedEvent,
+    RecordedTemplateEvent,
+    RuleCriteria,
+    RulePage,
+    RulesetChanges,
+)
 from domain.rules.rule import Rule, RuleVersion
 from domain.templates.template import Template
 from tests.fakes.templates import FakeTemplates
@@ -186,11 +194,12 @@ class FakeActiveRules:
             if one.from_revision <= at and (one.until_revision is None or one.until_revision > at)
         ]
 
-    async def changes(
-        self, since: int, revision: int
-    ) -> tuple[Sequence[tuple[RuleId, int, bytes]], Sequence[tuple[RuleId, int, bytes]]]:
-        before, after = await self.members(since), await self.members(revision)
-        return [one for one in before if one not in after], [one for one in after if one not in before]
+    async def changes(self, since: int, most: int) -> RulesetChanges:
+        before, after = await self.members(since), await self.members()
+        ended = [digest for _, _, digest in (one for one in before if one not in after)]
+        begun = [(rule_id, version) for rule_id, version, _ in (one for one in after if one not in before)]
+        is_partial = len(ended) + len(begun) > most
+        return RulesetChanges(self._database.state, ended[:most], await self.load(begun[:most]), is_partial)
 
     async def load(self, versions: Sequence[tuple[RuleId, int]]) -> Sequence[ActiveRule]:
         stored = self._database.versions
@@ -219,6 +228,13 @@ class FakeTransactions:
         self.database = Database()
         self.failure: Exception | None = None
         self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[FakeTransaction]:
+        if self.failure is not None:
+            raise self.failure
+        async with self._turn:
+            yield FakeTransaction(self.database)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[FakeTransaction]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -15,6 +16,7 @@ from domain.decisions.engine import decide
 from domain.decisions.fact import Fact
 from domain.decisions.ruleset import Ruleset
 from domain.language import compile_rule
+from domain.ports import RulesetChanges
 from tests.behaviour.bus import Bus, connected, eventually
 from worker.adapters.postgres.active_rules import PostgresActiveRules
 from worker.adapters.postgres.cache_key import cache_key
@@ -24,7 +26,7 @@ from worker.adapters.redis.active_rules import RedisActiveRules
 from worker.adapters.redis.plans import RedisPlans
 from worker.compiler.process import CompilerProcess
 from worker.release import language_digest
-from worker.ruleset_loading import CHANGES_MAX, QUICK_CODE_POINTS, RulesetBrokenError
+from worker.ruleset_loading import QUICK_CODE_POINTS, RulesetBrokenError
 from worker.rulesets import Rulesets
 from worker.service import running_worker
 from worker.settings import Settings, load_settings
@@ -263,7 +265,7 @@ async def test_a_raised_revision_swaps_the_snapshot_and_compiles_only_what_is_ne
         assert len(before.rules) == len(RULES), "a snapshot never changes"
 
 
-async def test_after_a_change_only_what_changed_is_read(
+async def test_after_a_change_only_what_changed_is_read_and_by_one_statement(
     bus: Bus, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with rulesets(settings, redis_url) as found:
@@ -271,7 +273,8 @@ async def test_after_a_change_only_what_changed_is_read(
         second = next(rule for rule in (await bus.ask("ruleset"))["items"] if rule["name"] == "second")["ruleId"]
         await bus.tell("bob", "deactivate", {"ruleId": second})
         with monkeypatch.context() as unread:
-            unread.setattr(PostgresActiveRules, "members", None)
+            for call in ("state", "members", "load"):
+                unread.setattr(PostgresActiveRules, call, None)
             unread.setattr(RedisActiveRules, "members", None)
             assert decided(await found.refresh()) == {"a": 1, "c": 3, "d": 4}
         assert told(found.current) == await truth(bus)
@@ -280,25 +283,34 @@ async def test_after_a_change_only_what_changed_is_read(
         assert told(found.current) == await truth(bus)
 
 
-async def nothing_changed(*_: object) -> tuple[list[Any], list[Any]]:
-    return [], []
+def nothing_changed(found: RulesetChanges) -> RulesetChanges:
+    return replace(found, begun=[])
 
 
-async def too_much_changed(*_: object) -> tuple[list[Any], list[Any]]:
-    return [None] * CHANGES_MAX, [None]
+def too_much_changed(found: RulesetChanges) -> RulesetChanges:
+    return replace(found, begun=[], is_partial=True)
 
 
-async def another_ended(*_: object) -> tuple[list[Any], list[Any]]:
-    return [(None, 1, b"of none")], []
+def another_ended(found: RulesetChanges) -> RulesetChanges:
+    return replace(found, ended=[b"of none"])
 
 
 @pytest.mark.parametrize("changes", [nothing_changed, too_much_changed, another_ended])
 async def test_where_the_changes_do_not_make_the_digest_everything_is_looked_at(
-    bus: Bus, settings: Settings, redis_url: str, monkeypatch: pytest.MonkeyPatch, changes: Callable[..., object]
+    bus: Bus,
+    settings: Settings,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: Callable[[RulesetChanges], RulesetChanges],
 ) -> None:
+    honest = PostgresActiveRules.changes
+
+    async def wrong(active_rules: PostgresActiveRules, since: int, most: int) -> RulesetChanges:
+        return changes(await honest(active_rules, since, most))
+
     async with rulesets(settings, redis_url) as found:
         await bus.activate_new("fourth", "then set d = 4")
-        monkeypatch.setattr(PostgresActiveRules, "changes", changes)
+        monkeypatch.setattr(PostgresActiveRules, "changes", wrong)
         assert decided(await found.refresh()) == {"a": 1, "b": 2, "c": 3, "d": 4}
         assert told(found.current) == await truth(bus)
 

@@ -35,7 +35,7 @@ async def _dev(data_dir: Path | None, ready_file: Path | None) -> None:
 
     from worker.cli.output import say
     from worker.cli.running import stop_signal
-    from worker.cli.work import calm_collector
+    from worker.cli.work import calm_collector, take_turns
     from worker.embedded import EmbeddedStack
     from worker.migrations import runner
     from worker.service import running_worker
@@ -43,6 +43,7 @@ async def _dev(data_dir: Path | None, ready_file: Path | None) -> None:
     from worker.telemetry import configure_logging
 
     stopping = stop_signal()
+    take_turns()
     configure_logging("console", "info")
     async with EmbeddedStack(data_dir) as stack:
         addresses = stack.addresses

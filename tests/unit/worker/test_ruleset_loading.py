@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
 from domain.decisions.engine import decide
 from domain.decisions.fact import Fact
-from domain.decisions.ruleset import Ruleset, RulesetState
+from domain.decisions.ruleset import ActiveRule, Ruleset, RulesetState
+from domain.language import StoredPlan
 from domain.rules.rule import Rule
 from tests.contracts.rules_at_hand import BOB, LATER, active
 from tests.fakes.cache import FakeActiveRulesCache
@@ -119,6 +121,43 @@ async def test_a_changed_rule_leaves_the_others_as_they_were(world: World) -> No
     assert outputs(before) == EVERY
     kept = {rule.digest: rule.compiled for rule in before.rules}
     assert all(rule.compiled is kept[rule.digest] for rule in found.rules)
+
+
+async def test_a_changed_rule_decides_though_the_cache_does_not_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not asked for a short rule, and gets it afterwards."""
+    monkeypatch.setattr(ruleset_loading, "QUICK_CODE_POINTS", 100)
+    await world.rulesets.refresh()
+    answers = asyncio.Event()
+
+    class Hanging:
+        """A cache that answers when it is told to."""
+
+        async def store_rules(self, rules: Sequence[ActiveRule]) -> None:
+            await answers.wait()
+            await world.cache.store_rules(rules)
+
+        async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, StoredPlan]:
+            await answers.wait()
+            return await world.plans.load(digests)
+
+        async def store(self, plans: Mapping[bytes, StoredPlan]) -> None:
+            await answers.wait()
+            await world.plans.store(plans)
+
+    hanging = Hanging()
+    monkeypatch.setattr(world.rulesets._loader, "_cache", hanging)
+    monkeypatch.setattr(world.rulesets._loader, "_plans", hanging)
+    for name, output in (("c", {"c": 1}), ("d", {"c": 1, "d": 1})):
+        await world.change(active(name, f"then set {name} = 1"))
+        assert outputs(await world.rulesets.refresh()) == [{**one, **output} for one in EVERY]
+    assert len(world.cache.rules) == len(world.plans.plans) == COUNT
+    answers.set()
+    assert world.rulesets._keeping is not None
+    await world.rulesets._keeping
+    assert len(world.cache.rules) == len(world.plans.plans) == COUNT + 2
+    await world.rulesets.stop()
 
 
 async def test_after_many_changes_all_rules_are_arranged_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,11 @@ import asyncpg
 
 from domain.decisions.ruleset import ActiveRule, RulesetState
 from domain.identifiers import RuleId
+from domain.ports import RulesetChanges
 from domain.rules.rule import Rule
 from worker.adapters.postgres.rules import content_of
 from worker.adapters.postgres.statements import statements
 
-Member = tuple[RuleId, int, bytes]
 _SQL: Final = statements("ruleset")
 
 
@@ -47,21 +47,31 @@ class PostgresActiveRules:
             rows = await self._connection.fetch(_SQL["members_at"], revision)
         return _members(rows)
 
-    async def changes(self, since: int, revision: int) -> tuple[Sequence[Member], Sequence[Member]]:
-        ended = await self._connection.fetch(_SQL["ended_between"], since, revision)
-        begun = await self._connection.fetch(_SQL["begun_between"], since, revision)
-        before, after = _members(ended), _members(begun)
-        both = set(before).intersection(after)  # went, and came back
-        return [one for one in before if one not in both], [one for one in after if one not in both]
+    async def changes(self, since: int, most: int) -> RulesetChanges:
+        rows = await self._connection.fetch(_SQL["changes_since"], since, most + 1)
+        found = [row for row in rows if row["content_digest"] is not None]
+        ended = {row["content_digest"] for row in found if not row["is_begun"]}
+        begun = {row["content_digest"]: row for row in found if row["is_begun"]}
+        both = ended.intersection(begun)  # went, and came back
+        return RulesetChanges(
+            _state(rows[0]),
+            [digest for digest in ended if digest not in both],
+            [_active_rule(row) for digest, row in begun.items() if digest not in both],
+            len(found) > most,
+        )
 
     async def load(self, versions: Sequence[tuple[RuleId, int]]) -> Sequence[ActiveRule]:
         ids = [UUID(rule_id.value) for rule_id, _ in versions]
         rows = await self._connection.fetch(_SQL["load_versions"], ids, [number for _, number in versions])
-        return [ActiveRule(RuleId(str(row["rule_id"])), row["version"], content_of(row)) for row in rows]
+        return [_active_rule(row) for row in rows]
 
 
-def _members(rows: Sequence[asyncpg.Record]) -> list[Member]:
+def _members(rows: Sequence[asyncpg.Record]) -> list[tuple[RuleId, int, bytes]]:
     return [(RuleId(str(row["rule_id"])), row["version"], row["content_digest"]) for row in rows]
+
+
+def _active_rule(row: asyncpg.Record) -> ActiveRule:
+    return ActiveRule(RuleId(str(row["rule_id"])), row["version"], content_of(row))
 
 
 def _state(row: asyncpg.Record | None) -> RulesetState:

@@ -51,3 +51,13 @@ class PostgresTransactions:
                     await transaction.rollback()
                     raise
                 await transaction.commit()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[PostgresTransaction]:
+        with translated():
+            async with self._pool.acquire() as connection:
+                try:
+                    yield PostgresTransaction(connection)
+                except (TimeoutError, asyncio.CancelledError):
+                    connection.terminate()  # as above
+                    raise

@@ -37,18 +37,23 @@ SELECT rule_id, version, content_digest
   FROM ruleset_member
  WHERE from_revision <= $1::bigint AND (until_revision IS NULL OR until_revision > $1::bigint);
 
--- name: ended_between
--- What decided at a revision and was taken out by a later one, or before it.
-SELECT rule_id, version, content_digest
-  FROM ruleset_member
- WHERE until_revision > $1::bigint AND until_revision <= $2::bigint AND from_revision <= $1::bigint;
-
--- name: begun_between
--- What decides at a revision and was put in after an earlier one.
-SELECT rule_id, version, content_digest
-  FROM ruleset_member
- WHERE from_revision > $1::bigint AND from_revision <= $2::bigint
-   AND (until_revision IS NULL OR until_revision > $2::bigint);
+-- name: changes_since
+-- Which ruleset is the current one, what decided at a revision and does not now or went and came back, and what does now
+-- and did not, with its content. One row with the state alone where nothing changed.
+SELECT ruleset.revision, ruleset.digest, changed.rule_id, changed.version, changed.content_digest, changed.is_begun,
+       v.name, v.description, v.dsl_content, v.priority, v.tags, v.effective_from, v.effective_until
+  FROM ruleset
+  LEFT JOIN (
+       SELECT rule_id, version, content_digest, false AS is_begun
+         FROM ruleset_member
+        WHERE until_revision > $1::bigint AND from_revision <= $1::bigint
+        UNION ALL
+       SELECT rule_id, version, content_digest, true
+         FROM ruleset_member
+        WHERE from_revision > $1::bigint AND until_revision IS NULL
+        LIMIT $2::integer
+       ) AS changed ON true
+  LEFT JOIN rule_version AS v ON changed.is_begun AND v.rule_id = changed.rule_id AND v.version = changed.version;
 
 -- name: load_versions
 -- The content of versions.
