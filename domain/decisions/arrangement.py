@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from domain.decisions import patterns
 from domain.decisions.bound import BoundRule
-from domain.decisions.decision import FixedMatch
-from domain.decisions.index import Candidates, Filing, Index, filings_of, make_index
-from domain.decisions.taken import Taken
-from domain.language import Condition, Evaluate
+from domain.decisions.candidate import Candidate
+from domain.decisions.index import Candidates, Filing, Index, Label, filings_of, make_index
+from domain.language import Asked
 
 GROUP_ALONE_MIN: Final = 2_000  # rules of a group from which on it has an index of its own
 INDEXES_MAX: Final = 4_096
 
-Test = tuple[Condition | None, Taken | None, Evaluate | None, BoundRule]
 Groups = tuple[int, ...]
 
 
@@ -47,12 +45,10 @@ class Arrangement:
         "_of_pattern",
         "_of_type",
         "rules",
-        "tests",
     )
 
     def __init__(self, rules: tuple[BoundRule, ...]) -> None:
         self.rules: Final = rules
-        self.tests: Final = Tests(rules)
         self._of_type: dict[str, list[int]] = defaultdict(list)
         self._of_pattern: dict[str, list[int]] = defaultdict(list)
         self._of_any: list[int] = []
@@ -103,7 +99,7 @@ class Arrangement:
             return None
         parts = self._parts(groups)
         if len(parts) == 1:
-            index = make_index({rule.position: rule.compiled.demand for rule in self.rules_of(groups)})
+            index = index_of(self.rules_of(groups))
         else:
             index = joined([self.index(part) or all_of(self.rules_of(part)) for part in parts])
         self._indexes[groups] = index
@@ -129,61 +125,15 @@ class Arrangement:
         return self._by_digest
 
 
-class Tests(dict[float, Test]):
-    """Rules by position with their conditions, each made when a fact first leads to it.
-
-    A test is a rule's condition, where that alone tells whether the rule applies; what the rule then gives, where that
-    is the same for every fact; what gives it; and the rule. The first three are None where there is no such thing. The
-    rule comes last, as most facts need nothing else of it.
-    """
-
-    __slots__ = ("_earlier", "_rules")
-
-    def __init__(self, rules: Sequence[BoundRule], earlier: Tests | None = None) -> None:
-        """``earlier`` are the tests of the positions that none of the rules has; without them positions are ranks."""
-        super().__init__()
-        self._earlier = earlier
-        self._rules = rules if earlier is None else {rule.position: rule for rule in rules}
-
-    def __missing__(self, position: float) -> Test:
-        rule = self._rules.get(position) if isinstance(self._rules, dict) else self._rules[int(position)]
-        if rule is None:
-            assert self._earlier is not None
-            test = self._earlier[position]
-        else:
-            test = test_of(rule)
-        self[position] = test
-        return test
-
-
-class FoundTests(dict[float, Test]):
-    """Tests of rules by position, as an index finds them: without the conditions of which it has told all."""
-
-    __slots__ = ("_index", "_tests")
-
-    def __init__(self, tests: Tests, index: Index) -> None:
-        super().__init__()
-        self._tests = tests
-        self._index = index
-
-    def __missing__(self, position: float) -> Test:
-        test = self._tests[position]
-        condition, ready, applied, rule = test
-        if condition is not None and rule.compiled.is_exact and self._index.finds_whole(position):
-            test = it_holds, ready, applied, rule
-        self[position] = test
-        return test
-
-
-def it_holds(_payload: Any, _fact: Any, _decision: Any) -> bool:
-    """Stand for a condition that the index has found to be true."""
-    return True
-
-
-def test_of(rule: BoundRule) -> Test:
-    """Return what decides a rule."""
-    made = rule.compiled.functions()
-    return made.condition if made.applied else None, _ready(rule), made.applied, rule
+def index_of(rules: Iterable[BoundRule]) -> Index | None:
+    """Return the index of rules, whose labels are candidates; None where it would save nothing."""
+    demands: dict[Label, Asked | None] = {Candidate(rule): rule.compiled.demand for rule in rules}
+    index = make_index(demands)
+    if index is not None:
+        for label, met in index.met.items():
+            assert isinstance(label, Candidate)
+            label.met = met
+    return None if index is None else replace(index, met={})
 
 
 def joined(indexes: Sequence[Index], removed: frozenset[float] = frozenset()) -> Index:
@@ -191,12 +141,7 @@ def joined(indexes: Sequence[Index], removed: frozenset[float] = frozenset()) ->
     if len(indexes) == 1 and not removed:
         return indexes[0]
     first, *others = [index.candidates for index in indexes]
-    finders = [index.finds_whole for index in indexes]
-
-    def finds_whole(position: float) -> bool:
-        return any(finds(position) for finds in finders)
-
-    return Index(_joined_candidates(first, others, removed), tuple(sorted(_tried(indexes, removed))), finds_whole)
+    return Index(_joined_candidates(first, others, removed), tuple(sorted(_tried(indexes, removed))), {})
 
 
 def _joined_candidates(first: Candidates, others: Sequence[Candidates], removed: frozenset[float]) -> Candidates:
@@ -220,8 +165,8 @@ def _tried(indexes: Iterable[Index], removed: frozenset[float]) -> list[float]:
 
 def all_of(rules: tuple[BoundRule, ...]) -> Index:
     """Return the index of rules that are all tried on every fact."""
-    positions = tuple([rule.position for rule in rules])
-    return Index(lambda _: list(positions), positions, lambda _: False)
+    candidates = tuple(map(Candidate, rules))
+    return Index(lambda _: list(candidates), candidates, {})
 
 
 def in_order(several: Sequence[Sequence[BoundRule]]) -> tuple[BoundRule, ...]:
@@ -231,16 +176,14 @@ def in_order(several: Sequence[Sequence[BoundRule]]) -> tuple[BoundRule, ...]:
     return tuple(sorted((rule for rules in several for rule in rules), key=lambda rule: rule.position))
 
 
+def is_chain(rules: Iterable[BoundRule]) -> bool:
+    """Return whether some rules read ``decision`` or may stop others."""
+    return any(rule.compiled.decision_reads or rule.compiled.may_stop for rule in rules)
+
+
 def _group(rules: list[BoundRule]) -> Group:
     return Group(
         tuple(rules),
-        any(rule.compiled.decision_reads or rule.compiled.may_stop for rule in rules),
+        is_chain(rules),
         any(rule.from_ns is not None or rule.until_ns is not None for rule in rules),
     )
-
-
-def _ready(rule: BoundRule) -> Taken | None:
-    try:
-        return None if rule.compiled.constant is None else Taken(rule, rule.compiled.constant, FixedMatch)
-    except ValueError:
-        return None

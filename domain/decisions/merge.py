@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from domain.language import AdditionError, Contribution, MergeKind, Path, add_values, to_json
 
-# A rule's part of an output: path, JSON data (of what is appended a list), kind, and so on for the next path; no two
+# A rule's part of an output: path, JSON data (of what is appended a tuple), kind, and so on for the next path; no two
 # paths are the same. Flat, for where rules are many each object is one more to be fetched from memory.
 Fields = tuple[Any, ...]
 
@@ -88,10 +88,10 @@ def fields_of(contributions: Sequence[Contribution]) -> Fields | None:
     """
     if len(contributions) == 1:  # what most rules have: the same, sooner
         ((kind, path, value),) = contributions
-        return path, to_json([value] if kind is _APPEND else value), kind
+        return path, tuple(to_json([value])) if kind is _APPEND else to_json(value), kind
     fields: list[Any] = []
     for kind, path, value in contributions:
-        fields += (path, to_json([value] if kind is _APPEND else value), kind)
+        fields += (path, tuple(to_json([value])) if kind is _APPEND else to_json(value), kind)
     return tuple(fields) if len(set(fields[::3])) == len(contributions) else None
 
 
@@ -179,11 +179,17 @@ def _nest(values: Mapping[Path, Any], form: Callable[[Any], Any]) -> dict[str, A
 def nested(fields: Fields) -> dict[str, Any]:
     """Return one rule's fields as output."""
     if len(fields) == 3:
-        path, value, _ = fields
+        path, value, kind = fields
+        if kind is _APPEND:
+            value = [*value]
         for name in reversed(path):
             value = {name: value}
         return value  # type: ignore[no-any-return]  # a path has a name at least
-    return _nest(dict(zip(fields[::3], fields[1::3], strict=True)), _as_it_is)
+    parts = iter(fields)
+    values = {
+        path: [*value] if kind is _APPEND else value for path, value, kind in zip(parts, parts, parts, strict=True)
+    }
+    return _nest(values, _as_it_is)
 
 
 def _as_it_is(value: Any) -> Any:

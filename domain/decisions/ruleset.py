@@ -16,12 +16,13 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from domain.decisions.arrangement import Arrangement, FoundTests, Groups, Tests, all_of, in_order, joined, test_of
+from domain.decisions.arrangement import Arrangement, Groups, all_of, in_order, index_of, is_chain, joined
 from domain.decisions.bound import ActiveRule, BoundRule, bind, placed
+from domain.decisions.candidate import Candidate
 from domain.decisions.index import Filing, Index, make_index
 from domain.decisions.order import evaluation_order, rules_read
 from domain.language import CompiledRule
@@ -41,15 +42,15 @@ class Plan:
 
     ``is_chained`` says that some of them read ``decision`` or may stop, so that what was decided so far matters;
     ``is_dated`` that some have effective dates. ``read_positions`` are, where it is chained, of the rules whose writes
-    others may read. ``tests`` are what decides each rule, by what ``index`` knows it by; without an index all of them,
-    in order. The index knows rules by their position, in a chained plan by their place in ``rules``.
+    others may read. ``index`` gives the candidates for a fact, in order; in a chained plan their places in ``rules``.
+    Without an index ``candidates`` are all, in order.
     """
 
     all_rules: Callable[[], tuple[BoundRule, ...]]
     is_chained: bool
     is_dated: bool
     read_positions: frozenset[float]
-    tests: Any
+    candidates: Sequence[Candidate]
     index: Index | None = None
 
     @property
@@ -59,8 +60,7 @@ class Plan:
 
     def without_index(self) -> Plan:
         """Return the plan with every rule tried on every fact."""
-        rules = self.rules
-        return replace(self, tests=[test_of(rule) for rule in rules], index=None)
+        return replace(self, candidates=tuple(map(Candidate, self.rules)), index=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def ruleset_digest(content_digests: Iterable[bytes]) -> bytes:
 class Ruleset:
     """An immutable set of bound rules at one revision. Safe to share between tasks and threads."""
 
-    __slots__ = ("_added", "_base", "_plans", "_removed", "_rules", "_shared_plans", "_tests", "digest", "revision")
+    __slots__ = ("_added", "_base", "_plans", "_removed", "_rules", "_shared_plans", "digest", "revision")
 
     def __init__(self, revision: int, rules: Iterable[BoundRule], digest: bytes | None = None) -> None:
         ordered = sorted(rules, key=lambda rule: rule.sort_key)
@@ -102,7 +102,6 @@ class Ruleset:
         self._plans: dict[str, Plan] = {}
         self._shared_plans: dict[tuple[Groups, Groups], Plan] = {}
         self._rules: tuple[BoundRule, ...] | None = None
-        self._tests = base.tests if added is None else Tests(added.rules, base.tests)
 
     @classmethod
     def of(
@@ -239,28 +238,24 @@ class Ruleset:
 
         met = [*base.met(groups), *(() if added is None else added.met(more))]
         is_dated = any(group.is_dated for group in met)
-        if any(group.is_chained for group in met):
-            return _chained(rules(), is_dated=is_dated, is_kept=is_kept)
+        if any(group.is_chained for group in met) and is_chain(everything := rules()):
+            return _chained(everything, is_dated=is_dated, is_kept=is_kept)
         removed = frozenset(position for position in self._removed if base.group_of(position) in groups)
         index = base.index(groups, is_kept=is_kept)
         if index is not None and (more or removed):
             newer = () if added is None or not more else (added.index(more) or all_of(added.rules_of(more)),)
             index = joined([index, *newer], removed)
         elif index is None and (more or removed) and is_kept:
-            index = make_index({rule.position: rule.compiled.demand for rule in rules()})
-        tests: Any = (
-            FoundTests(self._tests, index) if index is not None else [self._tests[one.position] for one in rules()]
-        )
-        return Plan(rules, False, is_dated, frozenset(), tests, index)
+            index = index_of(rules())
+        candidates = tuple(map(Candidate, rules())) if index is None else ()
+        return Plan(rules, False, is_dated, frozenset(), candidates, index)
 
 
 def _chained(rules: tuple[BoundRule, ...], *, is_dated: bool, is_kept: bool) -> Plan:
     read_positions = frozenset(rule.position for rule in rules_read(rules))
     rules = tuple(evaluation_order(rules))
     index = make_index({place: rule.compiled.demand for place, rule in enumerate(rules)}) if is_kept else None
-    is_chained = any(rule.compiled.decision_reads or rule.compiled.may_stop for rule in rules)
-    tests = () if is_chained else [test_of(rule) for rule in rules]
-    return Plan(lambda: rules, is_chained, is_dated, read_positions, tests, index)
+    return Plan(lambda: rules, True, is_dated, read_positions, (), index)
 
 
 def _without(rules: tuple[BoundRule, ...], positions: frozenset[float]) -> tuple[BoundRule, ...]:

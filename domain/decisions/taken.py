@@ -19,15 +19,14 @@ class Taken:
     JSON form. Never changed once made: a rule whose outcome is always the same has one for all facts.
     """
 
-    __slots__ = ("effects", "fields", "is_match", "match", "outcome", "rule")
+    __slots__ = ("contributions", "effects", "fields", "match", "outcome", "rule")
 
     def __init__(self, rule: BoundRule, outcome: Outcome, kind: type[Match] = Match) -> None:
         self.rule = rule
         self.outcome = outcome
-        contributions = outcome.contributions
+        contributions = self.contributions = outcome.contributions
         fields = fields_of(contributions) if contributions else ()
         output = output_of(contributions) if fields is None else nested(fields) if fields else {}
         self.fields = fields
         self.match = kind(rule.rule_id, rule.name, rule.version, rule.priority, outcome.branch, output, outcome.rows)
-        self.is_match = outcome.branch == "then"
         self.effects = [(name, to_json(payload)) for name, payload in outcome.effects] if outcome.effects else ()

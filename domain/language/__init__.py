@@ -44,6 +44,7 @@ from domain.language.rule import (
     load_image,
     restore_rule,
 )
+from domain.language.shared_tests import shared_test, unmet_items
 from domain.language.stored import STORED_VERSION, StoredPlanError
 from domain.language.templates import (
     PARAMETER_TYPES,
@@ -116,10 +117,12 @@ __all__ = [
     "parse_timestamp",
     "render_problem",
     "restore_rule",
+    "shared_test",
     "timestamp_from_ns",
     "timestamp_to_text",
     "to_json",
     "tried_lint",
+    "unmet_items",
     "value_text",
     "why_tried",
 ]

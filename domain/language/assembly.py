@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, Literal, NamedTuple, Protocol
 
 from domain.language.evaluation import new_state
@@ -13,17 +13,36 @@ from domain.language.functions import FunctionWriter
 from domain.language.outcome import Contribution, Effect, FactAttributes, MergeKind, Outcome, Path
 from domain.language.plan import Const, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule
 from domain.language.settlement import Origin, check_action, settle_actions, settle_condition, settle_table
+from domain.language.text import SharedFunction
 
 Evaluate = Callable[[dict[str, Any], FactAttributes, Mapping[str, Any]], Outcome | None]
 Condition = Callable[[dict[str, Any], FactAttributes, Mapping[str, Any]], bool | None]
-Applied = Callable[[dict[str, Any], FactAttributes, Mapping[str, Any]], Outcome]
+
+
+Given = Callable[..., Any]
+"""A function that takes the same and, last, its constants: what rules of the same shape share."""
+
+
+class Plain(NamedTuple):
+    """A rule whose condition tells it all, taken apart so that little of it is the rule's own.
+
+    ``test`` takes what a condition takes and, last, ``constants``; ``actions`` takes ``action_constants`` and gives
+    contributions and effects, None where ``constant`` is what every fact gets. Both may raise, after which the rule's
+    ``evaluate`` is to be asked.
+    """
+
+    test: Given
+    constants: tuple[Any, ...]
+    actions: Given | None
+    action_constants: tuple[Any, ...]
+    constant: Outcome | None
 
 
 class Functions(Protocol):
-    """A rule's functions. ``applied`` is what ``evaluate`` gives where the condition is known to hold.
+    """A rule's functions: all of what it does, and its condition by itself.
 
-    It is None where the condition does not tell it all: in tables, with ``else``, and where actions use values or steps
-    that the condition left. ``constant`` is the outcome where ``applied`` gives the same one for every fact.
+    ``plain`` is None for a rule whose condition does not tell it all: a table, one with ``else``, or one whose actions
+    use values or steps that the condition left.
     """
 
     @property
@@ -33,10 +52,7 @@ class Functions(Protocol):
     def condition(self) -> Condition: ...
 
     @property
-    def applied(self) -> Applied | None: ...
-
-    @property
-    def constant(self) -> Outcome | None: ...
+    def plain(self) -> Plain | None: ...
 
 
 class Assembled(NamedTuple):
@@ -44,38 +60,38 @@ class Assembled(NamedTuple):
 
     evaluate: Evaluate
     condition: Condition
-    applied: Applied | None = None
-    constant: Outcome | None = None
+    plain: Plain | None = None
 
 
 class _Simple:
     """The functions of a rule whose condition tells it all; most rules are such, so that they are kept small."""
 
-    __slots__ = ("_actions", "_origin", "_stop", "condition", "constant")
+    __slots__ = ("_origin", "_stop", "plain")
 
-    def __init__(
-        self, origin: Origin, condition: Condition, actions: Callable[..., Any] | None, outcome: Outcome | bool
-    ) -> None:
-        """``outcome`` is the constant one, else whether the rule stops others once ``actions`` made one."""
-        self.condition = condition
-        self.constant = outcome if isinstance(outcome, Outcome) else None
+    def __init__(self, origin: Origin, plain: Plain, *, stop: bool) -> None:
+        self.plain = plain
         self._origin = origin
-        self._actions = actions
-        self._stop = outcome is True
+        self._stop = stop
+
+    @property
+    def condition(self) -> Condition:
+        """The test with its constants."""
+        test, constants = self.plain.test, self.plain.constants
+        return FunctionType(test.__code__, test.__globals__, "condition", (constants,), test.__closure__)
 
     def evaluate(self, payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any]) -> Outcome | None:
+        plain = self.plain
         try:
-            holds = self.condition(payload, fact, decision)
+            holds = plain.test(payload, fact, decision, plain.constants)
         except Exception as error:  # noqa: BLE001 - whatever a fact does to a rule is that rule's fault
             holds = settle_condition(self._origin, error, payload, fact, decision)
-        return self.applied(payload, fact, decision) if holds is True else None
-
-    def applied(self, payload: dict[str, Any], fact: FactAttributes, decision: Mapping[str, Any]) -> Outcome:
-        if self._actions is None:
-            assert self.constant is not None
-            return self.constant
+        if holds is not True:
+            return None
+        if plain.actions is None:
+            assert plain.constant is not None
+            return plain.constant
         try:
-            contributions, effects = self._actions(payload, fact, decision)
+            contributions, effects = plain.actions(payload, fact, decision, plain.action_constants)
         except Exception as error:  # noqa: BLE001 - as above
             contributions, effects = settle_actions(self._origin, "then", error, payload, fact, decision)
         return Outcome("then", contributions, effects, self._stop, None)
@@ -103,21 +119,36 @@ class Written:
     outputs: dict[int, tuple[list[Contribution], list[Effect]]]
     constant: Outcome | None
 
+    is_plain: bool = False
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the functions are given their constants: those of a plain rule that need nothing else."""
+        return self.is_plain and not any(self.stateful.values()) and len(self.emitter.functions) == len(self.stateful)
+
     @property
     def text(self) -> str:
         """The Python text of the functions; empty where there are none."""
-        return self.emitter.source(list(self.stateful)) if self.stateful else ""
+        if not self.stateful:
+            return ""
+        return self.emitter.shared_source() if self.is_shared else self.emitter.source(list(self.stateful))
 
-    def functions(self, code: CodeType | None = None) -> dict[str, Callable[..., Any]]:
-        """Return the functions by name; ``code`` is ``text`` compiled, where that was done before."""
-        return self.emitter.functions_of(list(self.stateful), code)
+    def functions(self, code: CodeType | None = None) -> dict[str, SharedFunction]:
+        """Return the functions by name, with the constants to give them.
+
+        ``code`` is ``text`` compiled, where that was done before.
+        """
+        names = list(self.stateful)
+        if self.is_shared and names:
+            return self.emitter.shared_functions(names, code)
+        return {name: (function, ()) for name, function in self.emitter.functions_of(names, code).items()}
 
 
 def write(plan: PlannedRule) -> Written:
     """Write a rule's functions; raises TooCostlyError. Outputs that are constants are made at once."""
     emitter = FunctionWriter(plan.lets)
     emitter.count_uses(*plan.tests, *(action.value for branch in plan.branches for action in branch.actions))
-    written = Written(emitter, {}, {}, _constant_outcome(plan))
+    written = Written(emitter, {}, {}, _constant_outcome(plan), plan.table is None and plan.otherwise is None)
     stateful = written.stateful
     if plan.condition is not None:
         stateful["condition"] = emitter.condition("condition", plan.condition)
@@ -139,22 +170,25 @@ def write(plan: PlannedRule) -> Written:
 def assemble(origin: Origin, plan: PlannedRule, written: Written, code: CodeType | None = None) -> Functions:
     """Return a rule's functions; ``code`` is the text of ``written``, compiled."""
     stateful = written.stateful
+    made = written.functions(code)
     functions: dict[str, Any] = dict.fromkeys(("condition", "then", "otherwise"))
-    functions |= written.functions(code)
+    functions |= {name: function for name, (function, _) in made.items()}
     lets = len(plan.lets)
     if plan.table is not None:
         return _with_rows(origin, functions, written, new_state(lets))
-    condition: Condition = functions["condition"] or _always
+    condition: Given = functions["condition"] or _always
     state = new_state(lets)
     if stateful.get("condition", False):
-        inner: Callable[..., Any] = condition
+        inner = condition
 
-        def condition(payload: Any, fact: Any, decision: Any) -> Any:
+        def condition(payload: Any, fact: Any, decision: Any, _constants: Any = ()) -> Any:
             return inner(payload, fact, decision, state.copy())
 
     stop = plan.then is not None and plan.then.stop
     if plan.otherwise is None and not stateful.get("then", False):
-        return _Simple(origin, condition, functions["then"], written.constant or stop)
+        given = {name: constants for name, (_, constants) in made.items()}
+        plain = Plain(condition, given.get("condition", ()), functions["then"], given.get("then", ()), written.constant)
+        return _Simple(origin, plain, stop=stop)
     then = _Branch("then", functions["then"], stateful.get("then", False), stop)
     otherwise = None
     if plan.otherwise is not None:
@@ -216,7 +250,7 @@ def _with_state(
     return evaluate
 
 
-def _always(_payload: Any, _fact: Any, _decision: Any) -> bool:
+def _always(_payload: Any, _fact: Any, _decision: Any, _constants: Any = ()) -> bool:
     return True
 
 

@@ -3,16 +3,18 @@
 A demand is what a fact has to meet before a rule can give anything; most conditions ask for more than that, and are
 still to be tried. Of a condition that is put together by ``&&`` and ``||`` of nothing but plain tests (a path of the
 fact compared with a constant, or a constant's part of the string there), it is all: such a test is true for just the
-values that its demand names, and a fact that has them makes it neither missing nor a fault.
+values that its demand names, and a fact that has them makes it neither missing nor a fault. The same goes for what is
+any value but a string.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from domain.language.boxes import path_of
 from domain.language.demanding import Reader
-from domain.language.demands import EACH, Asked, Demand, TextParts
+from domain.language.demands import EACH, Asked, Demand
 from domain.language.joining import INTERVALS_MAX, TEXTS_MAX, all_of, any_of, atoms_of
 from domain.language.native import COMPARISONS, is_safe_number
 from domain.language.plan import Const, Invoke, Logic, Part, PlannedRule
@@ -29,7 +31,7 @@ def is_exact(plan: PlannedRule, demand: Asked | None) -> bool:
     if demand is None or plan.condition is None or plan.otherwise is not None or plan.table is not None:
         return False
     tree = _Exactly(plan).asked(plan.condition, 0)
-    return tree is not None and tree == demand and all(map(_names_its_values, atoms_of(tree)))
+    return tree is not None and tree == demand and all(map(_is_of_values, atoms_of(tree)))
 
 
 class _Exactly:
@@ -48,9 +50,11 @@ class _Exactly:
                 if one is None:
                     return None
                 found.append(one)
-            return all_of(found) if part.operator == "&&" else any_of(found)
+            if part.operator == "&&":
+                return all_of(found)
+            return any_of(found) if _is_few(found) else None
         self._left -= 1
-        if self._left < 0 or not isinstance(part, Invoke) or not _is_plain(part):
+        if self._left < 0 or not isinstance(part, Invoke) or not (_is_plain(part) or _is_another_text(part)):
             return None
         return self._reader.asked(part, True, False)
 
@@ -77,6 +81,18 @@ def _is_plain(part: Invoke) -> bool:
     return _is_of_fact(left) and all(type(item) is str or is_safe_number(item) for item in value)
 
 
+def _is_another_text(part: Invoke) -> bool:
+    """Return whether a part is true for whatever is there, but for one string."""
+    if part.name == "!" and isinstance(part.arguments[0], Invoke):
+        part, name = part.arguments[0], "=="
+    else:
+        name = "!="
+    if part.name != name or len(part.arguments) != 2:
+        return False
+    left, right = part.arguments
+    return isinstance(right, Const) and type(right.value) is str and _is_of_fact(left)
+
+
 def _is_string_of_path(part: Part) -> bool:
     if isinstance(part, Invoke) and part.name in _VIEWS and len(part.arguments) == 1:
         part = part.arguments[0]
@@ -88,15 +104,13 @@ def _is_of_fact(part: Part) -> bool:
     return path is not None and path[0] == "payload" and len(path) > 1
 
 
-def _names_its_values(demand: Demand) -> bool:
-    """Return whether a demand is for some numbers, some strings or some bools, and for nothing else."""
-    if demand.absent or EACH in demand.path:
-        return False
-    test = demand.test
-    if isinstance(test, TextParts):
-        return len(test.texts) < TEXTS_MAX
-    return _is_named(test)
+def _is_of_values(demand: Demand) -> bool:
+    """Return whether a demand is for values that are there, and looked at whatever their size."""
+    return not demand.absent and EACH not in demand.path
 
 
-def _is_named(values: Values) -> bool:
-    return not (values.all_texts_but or values.null or values.others) and len(values.numbers) < INTERVALS_MAX
+def _is_few(trees: Sequence[Asked]) -> bool:
+    """Return whether demands stay what they are where they are joined by ``||``."""
+    tests = [one.test for tree in trees for one in atoms_of(tree)]
+    texts = sum(len(test.texts) for test in tests)
+    return texts <= TEXTS_MAX and sum(len(test.numbers) for test in tests if isinstance(test, Values)) <= INTERVALS_MAX

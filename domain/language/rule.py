@@ -14,11 +14,11 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any, Final
 
-from domain.language.assembly import Applied, Condition, Evaluate, Functions, Written, assemble, write
+from domain.language.assembly import Condition, Evaluate, Functions, Plain, Written, assemble, write
 from domain.language.demanding import demand_of
 from domain.language.demands import Asked
 from domain.language.exactness import is_exact
-from domain.language.outcome import MergeKind, Outcome, Path, Write
+from domain.language.outcome import MergeKind, Path, Write
 from domain.language.plan import PlannedAction, PlannedEffect, PlannedRule
 from domain.language.planning import plan_rule
 from domain.language.problems import InvalidRuleError, Problem
@@ -104,17 +104,9 @@ class CompiledRule:
         return self.functions().condition
 
     @property
-    def applied(self) -> Applied | None:
-        """Takes the same where ``condition`` gave True and gives what ``evaluate`` would.
-
-        None for a rule of which only ``evaluate`` tells it all.
-        """
-        return self.functions().applied
-
-    @property
-    def constant(self) -> Outcome | None:
-        """What ``applied`` gives, where that is the same for every fact."""
-        return self.functions().constant
+    def plain(self) -> Plain | None:
+        """The rule taken apart; None for one of which only ``evaluate`` tells it all."""
+        return self.functions().plain
 
     @property
     def stored(self) -> StoredPlan | None:

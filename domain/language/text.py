@@ -6,23 +6,24 @@ text can become code. What is passed in is not in the text: rules that ask for o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from domain.language.limits import CODE_CHARACTERS_MAX
 from domain.language.reach import GLOBALS, NAMES
 
 CONSTANTS_PASSED_MAX: Final = 64  # literals of one rule that are passed in; more are written into its text
-_SHARED_CHARACTERS_MAX: Final = 8_192  # of a text whose code is kept for other rules that come to the same text
+_SHARED_MAX: Final = 8_192  # characters of a text whose code is kept for other rules that come to the same text
 _SHARED_TEXTS_MAX: Final = 4_096
 
 
 def code_of(text: str) -> CodeType:
     """Compile what an emitter wrote; rules that differ in their constants alone share their code."""
-    return _shared_code(text) if len(text) <= _SHARED_CHARACTERS_MAX else _code(text)
+    return _shared_code(text) if len(text) <= _SHARED_MAX else _code(text)
 
 
 def _code(text: str) -> CodeType:
@@ -78,7 +79,7 @@ class TextWriter:
         self._lines, self._indent, self._blocks = [], 2, 0
         write()
         if parameters is None:
-            parameters = "p, f, d, s" if self.uses_state else "p, f, d"
+            parameters = "p, f, d, s" if self.uses_state else "p, f, d, k=()"
         self.functions.append([f" def {name}({parameters}):", *self._lines])
         self._lines, self._indent, self._blocks, self._locals = outer
 
@@ -120,3 +121,65 @@ class TextWriter:
         local: dict[str, Any] = {}
         exec(code or code_of(self.source(names)), GLOBALS, local)  # noqa: S102 - text of our own making
         return dict(zip(names, local["make"](*self.constants), strict=True))
+
+    # Functions that rules of the same text share, each with its constants as the last argument
+
+    def shared_source(self) -> str:
+        """Return the module's text where each function is by itself and is given its constants."""
+        return self._shape().text
+
+    def shared_functions(self, names: list[str], code: CodeType | None = None) -> dict[str, SharedFunction]:
+        """Return the named functions and their constants; ``code`` is what ``shared_source`` gives, compiled."""
+        shape = self._shape()
+        if code is not None or len(shape.text) > _SHARED_MAX:
+            made = _made(code or _code(shape.text))
+        else:
+            made = _made_once(shape.text)
+        return {
+            name: (made[name], tuple([self.constants[number] for number in numbers]))
+            for name, numbers in zip(names, shape.constants, strict=True)
+        }
+
+    def _shape(self) -> _Shape:
+        text = _BETWEEN.join(["\n".join(function) for function in self.functions])
+        return _shape_once(text) if len(text) <= _SHARED_MAX else _shape(text)
+
+
+SharedFunction = tuple[Callable[..., Any], tuple[Any, ...]]
+_BETWEEN: Final = "\n\n"
+_CONSTANT: Final = re.compile(r"\bk([0-9]+)\b")
+_STRING: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+
+
+class _Shape(NamedTuple):
+    """A module's text, and the numbers of the constants that each of its functions is given."""
+
+    text: str
+    constants: list[list[int]]
+
+
+def _shape(functions: str) -> _Shape:
+    lines: list[str] = []
+    constants: list[list[int]] = []
+    for function in functions.split(_BETWEEN):
+        head, *body = function.split("\n")
+        named = _CONSTANT.findall(_STRING.sub("", "\n".join(body)))
+        numbers = [int(number) for number in dict.fromkeys(named)]
+        constants.append(numbers)
+        given = "".join(f"k{number}, " for number in numbers)
+        lines += [head[1:], *([f"  {given}= k"] if numbers else []), *body]
+    return _Shape("\n".join([*lines, ""]), constants)
+
+
+def _made(code: CodeType) -> dict[str, Callable[..., Any]]:
+    local: dict[str, Any] = {}
+    exec(code, GLOBALS, local)  # noqa: S102 - text of our own making
+    return local
+
+
+_shape_once: Final = lru_cache(maxsize=_SHARED_TEXTS_MAX)(_shape)
+
+
+@lru_cache(maxsize=_SHARED_TEXTS_MAX)
+def _made_once(text: str) -> dict[str, Callable[..., Any]]:
+    return _made(_code(text))

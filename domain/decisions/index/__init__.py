@@ -11,7 +11,8 @@ An index never changes once made, so that any number of readers share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -33,7 +34,7 @@ from domain.decisions.index.walking import walk_function
 from domain.decisions.index.writing import Candidates, candidates_function
 from domain.language.demands import AllOf, AnyOf, Asked, Demand, TextParts
 
-__all__ = ["RULES_MIN", "Candidates", "Filing", "FilingKind", "Index", "filings_of", "make_index"]
+__all__ = ["RULES_MIN", "Candidates", "Filing", "FilingKind", "Index", "Label", "filings_of", "make_index"]
 
 RULES_MIN: Final = 12  # rules that can be filed, below which trying them all is as fast
 
@@ -71,12 +72,13 @@ class FilingKind(StrEnum):
 class Index:
     """``candidates`` gives the labels, in order, of the rules to try on a fact; ``tried`` are those of all facts.
 
-    ``finds_whole`` says of a rule's label whether the rule is found by all that it demands, and not by a part of it.
+    ``met`` says, by a rule's label, which items of what it demands every fact meets that it is a candidate for: bit n
+    is item n of an AllOf, bit 0 all of anything else. Of rules that are not in it nothing is known.
     """
 
     candidates: Candidates
     tried: Labels
-    finds_whole: Callable[[Label], bool]
+    met: Mapping[Label, int]
 
 
 def make_index(rules: Mapping[Label, Asked | None]) -> Index | None:
@@ -93,27 +95,45 @@ def make_index(rules: Mapping[Label, Asked | None]) -> Index | None:
     tables = {place: Table.of(place, some, often) for place, some in placed.items()}
     tried = tuple(sorted(label for label in rules if label not in found))
     cells = [pair for pair, _ in pairs]
-    whole = frozenset(_whole(rules, cells, placed)).__contains__
+    met = dict(_met(rules, pairs, placed))
     if len(tables) <= PLACES_MAX:
-        return Index(candidates_function(tables, cells, tried, None), tried, whole)
-    return Index(candidates_function({}, cells, tried, walk_function(tables)), tried, whole)
+        return Index(candidates_function(tables, cells, tried, None), tried, met)
+    return Index(candidates_function({}, cells, tried, walk_function(tables)), tried, met)
 
 
-def _whole(
-    rules: Mapping[Label, Asked | None], pairs: Iterable[Pair], placed: Mapping[Place, Filed]
-) -> Iterator[Label]:
-    """Give the rules that are filed under all that they demand: each of several, or both of two."""
-    for pair in pairs:
-        for label in pair.labels:
+def _met(
+    rules: Mapping[Label, Asked | None], pairs: Iterable[tuple[Pair, FiledTwice]], placed: Mapping[Place, Filed]
+) -> Iterator[tuple[Label, int]]:
+    """Give the items of the rules' demands that they are found by, as bits."""
+    for _, twice in pairs:
+        for label, *both in twice:
             asked = rules[label]
-            if isinstance(asked, AllOf) and len(asked.items) == 2:
-                yield label
-    for label in {label for some in placed.values() for label, _ in some}:
+            if isinstance(asked, AllOf):
+                yield label, sum(1 << asked.items.index(one) for one in both if _is_found_exactly(one))
+    filed: dict[Label, list[Demand]] = defaultdict(list)
+    for some in placed.values():
+        for label, demand in some:
+            filed[label].append(demand)
+    for label, demands in filed.items():
         asked = rules[label]
-        if isinstance(asked, Demand) or (
-            isinstance(asked, AnyOf) and all(isinstance(item, Demand) for item in asked.items)
-        ):
-            yield label
+        items = asked.items if isinstance(asked, AllOf) else (asked,)
+        for number, item in enumerate(items):
+            if _is_filed(item, demands):
+                yield label, 1 << number
+                break
+
+
+def _is_filed(item: Asked | None, demands: Sequence[Demand]) -> bool:
+    """Return whether demands that a rule is filed under, of which a fact meets one, are just what an item asks for."""
+    alternatives = item.items if isinstance(item, AnyOf) else (item,)
+    return len(alternatives) == len(demands) and all(
+        one is other and _is_found_exactly(other) for one, other in zip(alternatives, demands, strict=True)
+    )
+
+
+def _is_found_exactly(demand: Demand) -> bool:
+    """Return whether a table gives a rule for what it demands alone."""
+    return isinstance(demand.test, TextParts) or not demand.test.all_texts_but
 
 
 def filings_of(rules: Mapping[Label, Asked | None]) -> dict[Label, tuple[Filing, ...]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from domain.decisions.index.labels import Labels, distinct
+from domain.decisions.index.labels import Label, Labels, distinct
 from domain.decisions.index.pairs import Pair
 from domain.decisions.index.table import Path, Place, Table
 from domain.language.demands import EACH, EACH_MAX, EACH_TEXT_MAX, View
@@ -143,54 +143,68 @@ class _Writer:
             self._lines.append(f"{indent}if {value} is not ABSENT:")
             indent += " "
         alike = alike_of(table)
-        varied: list[tuple[int, str, str]] = []
+        varied: list[tuple[int, str, list[str]]] = []
         kind = f"k{self._count}"
         if table.tells_texts_apart:
-            varied.append((len(table.texts) + len(table.parts), f"{kind} is str", self._of_text(table, value)))
+            lines = self._of_text(table, value, start)
+            varied.append((len(table.texts) + len(table.parts), f"{kind} is str", lines))
         numbers = table.numbers
         if numbers.tells_apart:
             test = f"{kind} is float or {kind} is int"
-            varied.append((len(numbers.points) + len(numbers.bounds), test, self._of_number(table, value)))
+            varied.append((len(numbers.points) + len(numbers.bounds), test, self._of_number(table, value, start)))
         if table.true != table.false:
-            either = f"{self._held(table.true)} if {value} else {self._held(table.false)}"
-            varied.append((1, f"{kind} is bool", either))
+            either = f"{start} {self._held(table.true)} if {value} else {self._held(table.false)}"
+            varied.append((1, f"{kind} is bool", [either]))
         self._lines.append(f"{indent}{kind} = type({value})")
         word = "if"
-        for _, test, text in sorted(varied, reverse=True):
-            self._lines += [f"{indent}{word} {test}:", f"{indent} {start} {text}"]
+        for _, test, lines in sorted(varied, reverse=True):
+            self._lines += [f"{indent}{word} {test}:", *(f"{indent} {line}" for line in lines)]
             word = "elif"
         # What is of no type that JSON has is for each rule to say.
         rest = f"{start} {self._held(alike)}.get({kind}, {self._held(table.unknown)})"
         self._lines += [f"{indent}else:", f"{indent} {rest}"] if varied else [f"{indent}{rest}"]
 
-    def _of_text(self, table: Table, value: str) -> str:
+    def _of_text(self, table: Table, value: str, start: str) -> list[str]:
         if table.parts:
-            return f"{self._held(table.text_finder())}({value})"
-        texts, other = self._held(table.texts), self._held(table.other_texts)
+            return [f"{start} {self._held(table.text_finder())}({value})"]
+        seen = value
+        simple = ""
         if table.view is not View.AS_IS:
-            way = "lower" if table.view is View.LOWER else "upper"
+            seen = f"{value}.{'lower' if table.view is View.LOWER else 'upper'}()"
             simple = f"{value}.isascii()"
-            found = f"{texts}.get({value}.{way}(), {other})"
-        else:
-            simple = ""
-            found = f"{texts}.get({value}, {other})"
         if table.is_large_too:
             simple += f"{' and ' if simple else ''}len({value}) <= {EACH_TEXT_MAX}"
-        return f"{found} if {simple} else {self._held(table.text_finder())}({value})" if simple else found
+        lines = self._of_key(table.texts, table.other_texts, seen, start)
+        if not simple:
+            return lines
+        otherwise = f"{start} {self._held(table.text_finder())}({value})"
+        return [f"if {simple}:", *(f" {line}" for line in lines), f"else: {otherwise}"]
 
-    def _of_number(self, table: Table, value: str) -> str:
+    def _of_number(self, table: Table, value: str, start: str) -> list[str]:
         numbers = table.numbers
         if numbers.chains:
-            return f"{self._held(table.number_finder())}({value})"
+            return [f"{start} {self._held(table.number_finder())}({value})"]
         if numbers.points:
-            return f"{self._held(numbers.points)}.get({value}, {self._held(numbers.other)})"
+            return self._of_key(numbers.points, numbers.other, value, start)
         bounds, segments = self._held(numbers.bounds), numbers.segments
         at, between = segments[1::2], segments[::2]
         if at == between[1:]:
-            return f"{self._held(between)}[right({bounds}, {value})]"
+            return [f"{start} {self._held(between)}[right({bounds}, {value})]"]
         if at == between[:-1]:
-            return f"{self._held(between)}[left({bounds}, {value})]"
-        return f"{self._held(segments)}[left({bounds}, {value}) + right({bounds}, {value})]"
+            return [f"{start} {self._held(between)}[left({bounds}, {value})]"]
+        return [f"{start} {self._held(segments)}[left({bounds}, {value}) + right({bounds}, {value})]"]
+
+    def _of_key(self, by_key: Mapping[Any, Any], other: Any, key: str, start: str) -> list[str]:
+        """Write what a string or a number leads to by hash; most lead to one rule, which then needs no tuple."""
+        if not start.endswith("+=") or other != ():
+            return [f"{start} {self._held(dict(by_key))}.get({key}, {self._held(other)})"]
+        found = start.removesuffix(" +=")
+        return [
+            f"one = {self._held(unwrapped(by_key))}.get({key})",
+            "if one is not None:",
+            f" if type(one) is tuple: {found} += one",
+            f" else: {found}.append(one)",
+        ]
 
     def _new_value(self) -> str:
         self._count += 1
@@ -220,6 +234,18 @@ def alike_of(table: Table) -> dict[type, Any]:
     if table.true == table.false:
         found[bool] = table.true
     return found
+
+
+def unwrapped(by_key: Mapping[Any, Labels]) -> dict[Any, Label | Labels]:
+    """Return labels by key, where there is one without a tuple around it.
+
+    Keys are made anew, in order, so that they lie near each other in memory and not wherever the rules were read.
+    """
+    return {_anew(key): labels[0] if len(labels) == 1 else labels for key, labels in by_key.items()}
+
+
+def _anew(key: Any) -> Any:
+    return (key + " ")[:-1] if type(key) is str else key + 0
 
 
 def _by_step(uses: _Uses) -> dict[Any, _Uses]:

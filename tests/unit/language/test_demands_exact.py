@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from domain.language import FactContext, InvalidRuleError, RuleFault, compile_rule, met_by
+from domain.language import AllOf, FactContext, InvalidRuleError, RuleFault, compile_rule, met_by
+from domain.language.shared_tests import function_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from expressions import conditions, facts
@@ -93,6 +94,27 @@ def test_a_condition_is_true_for_what_meets_an_exact_demand(seed):
         assert holds is True, (source, rule.demand, reprlib.repr(fact))
 
 
+@pytest.mark.timeout(120 + EXAMPLES // 20)
+@settings(max_examples=max(EXAMPLES // FACTS, 1), deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**48))
+def test_a_demand_as_a_function_holds_for_what_meets_it(seed):
+    chance = random.Random(seed)
+    made = None
+    while made is None:
+        source = f"when {plain_condition(chance)}"
+        try:
+            demand = compile_rule(source).demand
+        except InvalidRuleError:
+            continue
+        if demand is not None:
+            items = demand.items if isinstance(demand, AllOf) else (demand,)
+            made = function_of(items)
+    words = words_of(source)
+    for _ in range(FACTS):
+        fact = fact_of(chance, words)
+        assert made(fact, FACT, {}) is all(met_by(item, fact) for item in items), (source, items, reprlib.repr(fact))
+
+
 def plain_condition(chance, depth=2):
     """Return a condition of plain tests, and of some that are not quite plain."""
     if depth and chance.random() < 0.6:
@@ -113,6 +135,9 @@ def plain_condition(chance, depth=2):
             f"{path}{seen} in [{text}, 'b']",
             f"{path} in [{number}, 3, {text}]",
             f"!({path} == {number})",
+            f"!({path}{seen} == {text})",
+            f"{path}{seen} != {text}",
+            f"{path} != {text}",
             path,
         ]
     )
@@ -126,6 +151,10 @@ def plain_condition(chance, depth=2):
         ("a == 1 || b.c.lowerAscii().contains('x')", True),
         ("a in ['x', 'y'] && b >= 1 && b < 3", True),
         ("a['k'] == true", True),
+        ("a != 'x'", True),
+        ("a == 1 && !(b == 'x')", True),
+        ("a != 'x' && !(a == 'y')", True),
+        ("!(a.lowerAscii() == 'x')", False),
         ("a != 3", False),
         ("a == null", False),
         ("a == 1 && a != 3", False),

@@ -125,7 +125,7 @@ def test_a_restored_rule_is_the_rule(source):
     for field in dataclasses.fields(rule):
         if field.name not in {"functions", "origin", "warnings"}:
             assert getattr(restored, field.name) == getattr(rule, field.name), field.name
-    assert (restored.applied is None) == (rule.applied is None)
+    assert (restored.plain is None) == (rule.plain is None)
     assert restored.stored == rule.stored
     for fact in (A_FACT, {}, {"a": "x", "name": 5, "xs": {}}):
         assert came_of(restored, fact, {"risk": {"score": 11}}) == came_of(rule, fact, {"risk": {"score": 11}})

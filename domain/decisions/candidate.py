@@ -1,0 +1,104 @@
+"""A rule where facts find it: its place in the order, and what decides it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+from domain.decisions.bound import BoundRule
+from domain.decisions.decision import FixedMatch, Match
+from domain.decisions.merge import Fields
+from domain.decisions.taken import Taken
+from domain.language import shared_test, unmet_items
+
+Given = Callable[..., Any]
+
+
+class Candidate(float):
+    """A rule to try: a number, which is the rule's position, with all that deciding by it needs.
+
+    An index keeps candidates as its labels, and so hands out at once what else would have to be looked up: of a large
+    ruleset each thing that is touched on the way is fetched from far memory. What is for all rules of a shape is theirs
+    together, and what is the rule's own is here, or one step away.
+
+    ``condition`` tells whether the rule applies, given fact, context, decision and ``constants``; None where
+    ``actions`` are the rule's ``evaluate``, and before the first ``make``. ``match``, ``fields`` and ``effects`` are as
+    of ``Taken`` for a rule that gives the same for every fact; of others ``match`` is None, and ``actions``, given the
+    same with ``action_constants``, give contributions and effects. ``met`` says, in bits, which items of the rule's
+    demand every fact meets that finds it here.
+    """
+
+    __slots__ = ("action_constants", "actions", "condition", "constants", "effects", "fields", "match", "met", "rule")
+
+    action_constants: tuple[Any, ...]
+    actions: Given
+    condition: Given | None
+    constants: tuple[Any, ...]
+    effects: Sequence[tuple[str, Any]]
+    fields: Fields | None
+    match: Match | None
+    met: int
+    rule: BoundRule
+
+    def __new__(cls, rule: BoundRule) -> Self:
+        return super().__new__(cls, rule.position)
+
+    def __init__(self, rule: BoundRule) -> None:
+        super().__init__()
+        self.rule = rule
+        self.met = 0
+        self.actions = _unmade
+        self.condition = self.fields = self.match = None
+        self.constants = self.action_constants = self.effects = ()
+
+    @property
+    def contributions(self) -> Sequence[Any]:
+        """What a rule contributes that gives the same for every fact."""
+        plain = self.rule.compiled.plain
+        assert plain is not None
+        assert plain.constant is not None
+        return plain.constant.contributions
+
+    def make(self) -> Given | None:
+        """Make what decides the rule, once, and return its condition.
+
+        Threads that ask at the same time may each make it; all are alike.
+        """
+        if self.actions is not _unmade:
+            return self.condition
+        compiled = self.rule.compiled
+        plain = compiled.plain
+        if plain is None:
+            self.actions = compiled.evaluate
+            return None
+        constant = plain.constant
+        if constant is not None:
+            try:
+                taken = Taken(self.rule, constant, FixedMatch)
+            except ValueError:
+                self.actions = compiled.evaluate
+                return None
+            self.fields, self.effects, self.match = taken.fields, taken.effects, taken.match
+        condition, constants = plain.test, plain.constants
+        if compiled.is_exact and self.met:
+            left = unmet_items(compiled.demand, self.met)
+            shared = shared_test(left) if left else it_holds
+            if shared is not None:
+                condition, constants = shared, ()
+        self.constants, self.action_constants = constants, plain.action_constants
+        self.condition = condition
+        self.actions = plain.actions or _no_actions
+        return condition
+
+
+def _unmade(*_: Any) -> Any:
+    raise AssertionError("a candidate is made before it is used")
+
+
+def _no_actions(*_: Any) -> Any:
+    raise AssertionError("what is the same for every fact needs no actions")
+
+
+def it_holds(_payload: Any, _fact: Any, _decision: Any, _constants: Any) -> bool:
+    """Stand for a condition that is true for every fact that finds the rule."""
+    return True
