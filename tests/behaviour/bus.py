@@ -18,11 +18,12 @@ from nats.js.errors import NotFoundError
 
 T = TypeVar("T")
 
-ANSWER_WAIT_S = 10.0
+# Who hangs is found out, and nobody's speed is judged; less than AckWait, after which what was lost comes again.
+WAIT_S = 45.0
 POLL_S = 0.02
 
 
-async def eventually(look: Callable[[], Awaitable[T]], accept: Callable[[T], bool], within_s: float = 10.0) -> T:
+async def eventually(look: Callable[[], Awaitable[T]], accept: Callable[[T], bool], within_s: float = WAIT_S) -> T:
     """Look at the outside world until what is seen is acceptable, and give it; fail with what was seen last."""
     deadline = time.monotonic() + within_s
     while True:
@@ -51,9 +52,9 @@ class Message:
 class Bus:
     """Commands, queries, facts, and what comes out of the streams."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, jetstream_wait_s: float = WAIT_S) -> None:
         self.client = client
-        self.jetstream = client.jetstream()
+        self.jetstream = client.jetstream(timeout=jetstream_wait_s)
 
     async def command(
         self,
@@ -61,7 +62,7 @@ class Bus:
         verb: str,
         payload: dict[str, Any] | bytes,
         command_id: str | None = None,
-        wait_s: float = ANSWER_WAIT_S,
+        wait_s: float = WAIT_S,
     ) -> dict[str, Any]:
         """Send a command and give its answer's envelope; raises TimeoutError where none comes."""
         command_id = command_id or str(uuid.uuid4())
@@ -85,7 +86,7 @@ class Bus:
     async def query(self, actor: str, verb: str, payload: dict[str, Any] | bytes | None = None) -> dict[str, Any]:
         """Ask and give the answer's envelope."""
         body = payload if isinstance(payload, bytes) else json.dumps(payload or {}).encode()
-        message = await self.client.request(f"rules.query.{actor}.{verb}", body, timeout=ANSWER_WAIT_S)
+        message = await self.client.request(f"rules.query.{actor}.{verb}", body, timeout=WAIT_S)
         answer: dict[str, Any] = json.loads(message.data)
         return answer
 
@@ -154,14 +155,14 @@ class Bus:
         )
         try:
             while len(found) < wanted:
-                message = await subscription.next_msg(timeout=ANSWER_WAIT_S)
+                message = await subscription.next_msg(timeout=WAIT_S)
                 sequence = message.metadata.sequence.stream
                 found.append(Message(message.subject, sequence, dict(message.headers or {}), message.data))
         finally:
             await subscription.unsubscribe()
         return found
 
-    async def wait_stored(self, stream: str, count: int, subject: str = ">", within_s: float = 10.0) -> list[Message]:
+    async def wait_stored(self, stream: str, count: int, subject: str = ">", within_s: float = WAIT_S) -> list[Message]:
         """Wait until a stream has stored so many messages and give those under a subject."""
         await eventually(lambda: self.count(stream), lambda seen: seen >= count, within_s)
         return await self.stored(stream, subject)

@@ -19,7 +19,7 @@ import pytest
 from pytest_bdd import given, parsers, then, when
 
 from streams import topology
-from tests.behaviour.bus import eventually
+from tests.behaviour.bus import WAIT_S, eventually
 from tests.behaviour.world import Sent, World
 
 PROJECT = Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def the_worker_has_died(world: World) -> None:
     async def ended() -> int | None:
         return process.poll()
 
-    assert world.run(eventually(ended, lambda code: code is not None, 20)) == -signal.SIGKILL
+    assert world.run(eventually(ended, lambda code: code is not None)) == -signal.SIGKILL
     assert world.run(decided_commands(world)) == 1
 
 
@@ -341,7 +341,7 @@ async def answer_later(world: World, actor: str, payload: dict[str, Any]) -> dic
         lambda: bus.jetstream.publish(f"rules.command.{actor}.create", json.dumps(payload).encode(), headers=headers),
         lambda acknowledgement: not acknowledgement.duplicate,
     )
-    answer: dict[str, Any] = json.loads((await replies.next_msg(timeout=10)).data)
+    answer: dict[str, Any] = json.loads((await replies.next_msg(timeout=WAIT_S)).data)
     await replies.unsubscribe()
     return answer
 
@@ -541,7 +541,7 @@ def query_gives_an_error(world: World, actor: str, code: str) -> None:
 @then("the three commands are decided, in the order in which they were published")
 def decided_in_order(world: World) -> None:
     async def answers() -> list[dict[str, Any]]:
-        return [json.loads((await world.replies.next_msg(timeout=10)).data) for _ in world.sent]
+        return [json.loads((await world.replies.next_msg(timeout=WAIT_S)).data) for _ in world.sent]
 
     found = world.run(answers())
     assert [answer["commandId"] for answer in found] == [one.command_id for one in world.sent]
@@ -551,7 +551,7 @@ def decided_in_order(world: World) -> None:
 
 @then("the answer to the command still comes")
 def answer_still_comes(world: World) -> None:
-    message = world.run(world.replies.next_msg(timeout=20))
+    message = world.run(world.replies.next_msg(timeout=WAIT_S))
     world.answer = json.loads(message.data)
     assert message.subject == f"rules.reply.ann.{world.sent[0].command_id}"
     assert world.answer["status"] == "ok"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_bdd import given, parsers, scenarios, then, when
 
-from tests.behaviour.bus import Message, eventually
+from tests.behaviour.bus import WAIT_S, Message, eventually
 from tests.behaviour.world import World
 
 scenarios("questions")
@@ -160,7 +160,7 @@ def answered_to_inboxes_only(world: World) -> None:
         for reply in replies:
             await client.publish("rules.query.ann.list", b"{}", reply=reply)
         for subscription in subscriptions[:2]:
-            await subscription.next_msg(timeout=10)
+            await subscription.next_msg(timeout=WAIT_S)
         await world.bus.ask("list")  # asked last, and answered: what was to be answered before has been
         await client.flush()
         return [reply for reply, one in zip(replies[2:], subscriptions[2:], strict=True) if one.pending_msgs]

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_bdd import given, parsers, scenarios, then, when
 
 from streams.messages.commands import SubmitRule
-from tests.behaviour.bus import eventually
+from tests.behaviour.bus import WAIT_S, eventually
 from tests.behaviour.world import Sent, World
 from worker.usecases import change_rules
 
@@ -190,7 +190,7 @@ def sends_that_again(world: World, actor: str) -> None:
             lambda: bus.jetstream.publish(subject, body, headers={"Nats-Msg-Id": first.command_id}),
             lambda acknowledgement: not acknowledgement.duplicate,
         )
-        answer: dict[str, Any] = json.loads((await replies.next_msg(timeout=10)).data)
+        answer: dict[str, Any] = json.loads((await replies.next_msg(timeout=WAIT_S)).data)
         await replies.unsubscribe()
         return answer
 

@@ -16,7 +16,7 @@ from worker.adapters.postgres.transactions import PostgresTransactions
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
     """Give a pool on a fresh database."""
-    made = await open_pool(database, size_max=12, timeout_s=20)
+    made = await open_pool(database, size_max=12, timeout_s=60)
     yield made
     await made.close()
 

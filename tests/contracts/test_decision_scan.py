@@ -214,7 +214,7 @@ async def test_a_record_that_cannot_be_read_does_not_hide_the_others(
 
 async def test_while_postgres_is_away_that_is_said(database: str) -> None:
     async with proxied(database) as proxy:
-        pool = await open_pool(proxy.url, size_max=4, timeout_s=5)
+        pool = await open_pool(proxy.url, size_max=4, timeout_s=60)
         await PostgresDecisions(pool).store([decision(number) for number in range(9)])
         pages = PostgresDecisionScan(pool, page_decisions=4).pages(EVERYTHING)
         assert len(await anext(pages)) == 4

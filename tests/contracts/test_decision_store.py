@@ -198,7 +198,7 @@ async def test_of_many_that_store_the_same_facts_at_once_each_facts_first_is_giv
         standing = [found.first.get(one.key, one) for one in mine]
         return [one.body for one in sorted(standing, key=lambda one: one.sequence)]
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         answers = await asyncio.gather(*(store_mine(worker) for worker in range(6)))
     assert all(answer == answers[0] for answer in answers)
     stored = [await store.find(decision(number).key) for number in range(200)]
@@ -372,7 +372,7 @@ async def test_who_comes_while_another_is_still_storing_waits_and_takes_over_whe
         await somebody_waits(pool)
         assert not storing.done()
         await other.rollback()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             found = await storing
     assert (found.first, found.unsettled) == ({}, frozenset())
     assert await postgres_store.find(decision(1).key) == decision(1)
@@ -381,7 +381,7 @@ async def test_who_comes_while_another_is_still_storing_waits_and_takes_over_whe
 async def test_who_waits_too_long_for_another_stores_nothing_and_may_try_again(
     postgres_store: DecisionStore, pool: asyncpg.Pool, database: str
 ) -> None:
-    impatient = await open_pool(database, size_max=1, timeout_s=0.3)
+    impatient = await open_pool(database, size_max=1, timeout_s=0.3, connect_timeout_s=60)
     async with pool.acquire() as connection:
         other = connection.transaction()
         await other.start()
@@ -396,7 +396,7 @@ async def test_who_waits_too_long_for_another_stores_nothing_and_may_try_again(
 
 async def test_while_postgres_is_away_nothing_is_stored_and_afterwards_it_is(database: str) -> None:
     async with proxied(database) as proxy:
-        pool = await open_pool(proxy.url, size_max=2, timeout_s=5)
+        pool = await open_pool(proxy.url, size_max=2, timeout_s=60)
         store = PostgresDecisions(pool)
         await store.store([decision(1)])
         await proxy.cut()
@@ -429,7 +429,7 @@ async def test_a_fake_that_is_away_says_so() -> None:
 
 async def somebody_waits(pool: asyncpg.Pool) -> None:
     """Wait until some session waits for another's lock."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await pool.fetchval(  # noqa: ASYNC110  # Postgres has no signal for this
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         ):

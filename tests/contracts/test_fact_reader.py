@@ -69,7 +69,7 @@ class NatsStream:
         subscription = await self._jetstream.subscribe("facts.>", stream="FACTS", ordered_consumer=True)
         try:
             while True:
-                message = await subscription.next_msg(timeout=5)
+                message = await subscription.next_msg(timeout=60)
                 place = (message.subject.encode(), message.reply.encode())
                 delivery = Delivery.heard(*place, message.data, message.headers)
                 if delivery.sequence == sequence:
@@ -190,9 +190,9 @@ async def test_while_nats_is_away_that_is_said_and_afterwards_facts_are_found(
     sequence, stored_at_ns = await nats_stream.put("facts.order", b"{}")
     async with proxied(nats_url) as proxy:
         client = await connect(proxy.url, "test", is_patient=False)
-        reader = StreamFacts(client, "FACTS", timeout_s=0.5)
-        assert await reader.find(sequence, stored_at_ns) is not None
+        assert await StreamFacts(client, "FACTS", timeout_s=60).find(sequence, stored_at_ns) is not None
         await proxy.cut()
+        reader = StreamFacts(client, "FACTS", timeout_s=0.5)
         for _ in range(2):
             with pytest.raises(UnavailableError) as away:
                 await reader.find(sequence, stored_at_ns)

@@ -31,7 +31,7 @@ async def fake_workers() -> tuple[FactTrials, FactTrials]:
 
 @pytest.fixture
 async def postgres_workers(pool: asyncpg.Pool, database: str) -> AsyncIterator[tuple[FactTrials, FactTrials]]:
-    second = await open_pool(database, size_max=2, timeout_s=20)
+    second = await open_pool(database, size_max=2, timeout_s=60)
     yield PostgresTrials(pool), PostgresTrials(second)
     await second.close()
 
@@ -110,7 +110,7 @@ async def test_messages_that_differ_in_any_part_of_their_place_are_told_apart(
 
 
 async def test_of_trials_that_begin_at_once_each_is_counted(workers: tuple[FactTrials, FactTrials]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         counts = await asyncio.gather(*(workers[number % 2].begin(FACT) for number in range(20)))
     assert sorted(counts) == list(range(1, 21))
 
@@ -218,7 +218,7 @@ async def fake_away() -> Away:
 @pytest.fixture
 async def postgres_away(database: str) -> AsyncIterator[Away]:
     async with proxied(database) as proxy:
-        pool = await open_pool(proxy.url, size_max=2, timeout_s=5)
+        pool = await open_pool(proxy.url, size_max=2, timeout_s=60)
         yield Away(PostgresTrials(pool), proxy.cut, proxy.mend)
         await pool.close()
 

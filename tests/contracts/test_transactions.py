@@ -354,7 +354,7 @@ async def test_who_reads_sees_at_each_call_what_is_committed_by_then(
 
 async def test_while_postgres_is_away_a_transaction_says_so_and_afterwards_it_works(database: str) -> None:
     async with proxied(database) as proxy:
-        pool = await open_pool(proxy.url, size_max=2, timeout_s=5)
+        pool = await open_pool(proxy.url, size_max=2, timeout_s=60)
         transactions = PostgresTransactions(pool)
         async with transactions.begin() as tx:
             rule = await do_everything(tx)
@@ -371,7 +371,7 @@ async def test_while_postgres_is_away_a_transaction_says_so_and_afterwards_it_wo
 
 async def test_a_connection_that_is_lost_in_mid_transaction_stores_nothing(database: str) -> None:
     async with proxied(database) as proxy:
-        pool = await open_pool(proxy.url, size_max=2, timeout_s=5)
+        pool = await open_pool(proxy.url, size_max=2, timeout_s=60)
         transactions = PostgresTransactions(pool)
         with pytest.raises(UnavailableError):  # noqa: PT012  # the error must leave the transaction
             async with transactions.begin() as tx:
@@ -390,6 +390,6 @@ async def test_a_pool_that_cannot_be_opened_names_the_address_and_never_the_pass
 ) -> None:
     dsn = hide(database)
     with pytest.raises(UnavailableError) as away:
-        await open_pool(dsn, size_max=1, timeout_s=5)
+        await open_pool(dsn, size_max=1, timeout_s=60)
     assert "127.0.0.1:" in away.value.message or "localhost:" in away.value.message
     assert dsn.split(":")[2].split("@")[0] not in away.value.message

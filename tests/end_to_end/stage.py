@@ -10,13 +10,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import asyncpg
+from nats.aio.msg import Msg
 
 from tests.behaviour.bus import Bus, Message, eventually
 from worker.embedded import Addresses
@@ -29,6 +30,7 @@ FLIGHTS = PROJECT / "examples" / "flights"
 RULESTREAM = Path(sys.executable).with_name("rulestream")
 START_WAIT_S = 60.0
 STOP_WAIT_S = 40.0
+DECIDED_WITHIN_S = 60.0
 PUBLISHED_AT_ONCE = 250
 DIFFERENCES_SHOWN = 3
 
@@ -176,6 +178,30 @@ async def publish(bus: Bus, facts: Sequence[dict[str, Any]]) -> None:
 
     for start in range(0, len(facts), PUBLISHED_AT_ONCE):
         await asyncio.gather(*(one(fact) for fact in facts[start : start + PUBLISHED_AT_ONCE]))
+
+
+@asynccontextmanager
+async def hearing_decisions(bus: Bus) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Give what waits until more than so many decisions were published in the block, and is told of each at once."""
+    heard = 0
+    told = asyncio.Condition()
+
+    async def hear(_message: Msg) -> None:
+        nonlocal heard
+        async with told:
+            heard += 1
+            told.notify_all()
+
+    async def more_than(count: int) -> None:
+        async with asyncio.timeout(DECIDED_WITHIN_S), told:
+            await told.wait_for(lambda: heard > count)
+
+    subscription = await bus.client.subscribe("decisions.>", cb=hear)
+    await bus.client.flush()
+    try:
+        yield more_than
+    finally:
+        await subscription.unsubscribe()
 
 
 async def all_settled(bus: Bus, decisions: int, within_s: float = 60.0) -> None:

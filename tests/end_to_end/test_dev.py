@@ -20,13 +20,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from tests.behaviour.bus import eventually
+from tests.behaviour.bus import WAIT_S, eventually
 from tests.end_to_end.stage import PROJECT, RULESTREAM
 from tests.servers.operations import run_apart
 from tests.servers.probing import runs
 
-READY_WITHIN_S = 60.0
-STOPPED_WITHIN_S = 40.0
 DSL = """\
 on order.placed
 when customer.tier == "gold" && total > 100.0
@@ -111,7 +109,7 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
                 assert process.poll() is None, log.read()
                 return ready_file.exists()
 
-            run_apart(eventually(is_ready, bool, READY_WITHIN_S))
+            run_apart(eventually(is_ready, bool, WAIT_S))
             assert process.stdout is not None
             line = process.stdout.readline()
             assert ready_file.read_text() == line
@@ -119,7 +117,7 @@ def dev(tmp_path: Path) -> Iterator[Dev]:
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.wait(STOPPED_WITHIN_S)
+                process.wait(WAIT_S)
 
 
 async def command(client: Client, actor: str, verb: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +128,7 @@ async def command(client: Client, actor: str, verb: str, payload: dict[str, Any]
         f"rules.command.{actor}.{verb}", json.dumps(payload).encode(), headers={"Nats-Msg-Id": command_id}
     )
     assert acknowledgement.stream == "RULES_COMMANDS"
-    answer: dict[str, Any] = json.loads((await replies.next_msg(timeout=10)).data)
+    answer: dict[str, Any] = json.loads((await replies.next_msg(timeout=WAIT_S)).data)
     await replies.unsubscribe()
     assert sorted(answer) == ["commandId", "error", "result", "status"]
     assert answer["commandId"] == command_id
@@ -141,7 +139,8 @@ async def command(client: Client, actor: str, verb: str, payload: dict[str, Any]
 
 
 async def query(client: Client, verb: str, payload: dict[str, Any]) -> Any:
-    answer = json.loads((await client.request(f"rules.query.viewer.{verb}", json.dumps(payload).encode())).data)
+    asked = client.request(f"rules.query.viewer.{verb}", json.dumps(payload).encode(), timeout=WAIT_S)
+    answer = json.loads((await asked).data)
     assert (answer["status"], answer["error"]) == ("ok", None), answer
     return answer["result"]
 
@@ -168,7 +167,7 @@ async def hears_the_events(events: Subscription, rule: dict[str, Any]) -> None:
         ("RuleApproved", "bob"),
         ("RuleActivated", "bob"),
     ):
-        message = await events.next_msg(timeout=10)
+        message = await events.next_msg(timeout=WAIT_S)
         assert message.subject == f"rules.event.{rule['ruleId']}.{name}"
         event = json.loads(message.data)
         assert sorted(event) == sorted([*EVENT, "revision"] if name == "RuleActivated" else EVENT)
@@ -246,10 +245,10 @@ async def test_a_client_on_plain_nats_takes_a_rule_through_its_life_and_reads_de
         digest = (await query(client, "ruleset", {}))["digest"]
         await publish_order(client, "order-1", 250.5)
         await publish_order(client, "order-2", 99.0)
-        messages = [await decisions.next_msg(timeout=10) for _ in range(2)]
+        messages = [await decisions.next_msg(timeout=WAIT_S) for _ in range(2)]
         messages.sort(key=lambda message: json.loads(message.data)["factId"])
 
-        check_matched(messages[0], rule, digest, await effects.next_msg(timeout=10))
+        check_matched(messages[0], rule, digest, await effects.next_msg(timeout=WAIT_S))
         unmatched = json.loads(messages[1].data)
         assert messages[1].subject == "decisions.unmatched.order.placed"
         assert (unmatched["outcome"], unmatched["output"], unmatched["matches"]) == ("unmatched", {}, [])
@@ -274,7 +273,7 @@ async def test_a_signal_stops_everything_and_leaves_nothing(dev: Dev, signum: si
     assert len(family) >= 6, "three servers, each under its guard"
 
     dev.process.send_signal(signum)
-    code = await asyncio.to_thread(dev.process.wait, STOPPED_WITHIN_S)
+    code = await asyncio.to_thread(dev.process.wait, WAIT_S)
 
     assert code == 0
     assert not dev.ready_file.exists()
@@ -282,7 +281,7 @@ async def test_a_signal_stops_everything_and_leaves_nothing(dev: Dev, signum: si
     async def left() -> list[int]:
         return [pid for pid in family if runs(pid)]
 
-    assert await eventually(left, lambda pids: not pids, 2.0) == []
+    assert await eventually(left, lambda pids: not pids) == []
 
 
 def descendants(pid: int) -> list[int]:

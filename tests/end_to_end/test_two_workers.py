@@ -40,6 +40,7 @@ async def test_two_workers_share_the_facts_and_each_decision_is_its_rulesets_whi
             await eventually(worker.revision, lambda revision: revision == before)
 
         await publish(bus, facts[:BEFORE_THE_CHANGE])
+        await eventually(lambda: bus.count("DECISIONS"), lambda count: count == BEFORE_THE_CHANGE)
         changing = asyncio.create_task(change_voucher(bus, OTHER_VOUCHER_USD))
         await publish(bus, facts[BEFORE_THE_CHANGE:-AFTER_THE_CHANGE])
         after = await changing

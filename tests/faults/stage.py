@@ -43,6 +43,7 @@ SETTLE_WAIT_S = 180.0
 ANSWER_WAIT_S = 60.0
 PROBE_WAIT_S = 15.0
 CHANGE_WAIT_S = 180.0
+JETSTREAM_WAIT_S = 5.0  # then it is asked again, for a server that hangs may have been replaced
 COUNT_KEYS = "SELECT count(*) FROM fact_key WHERE key = ANY($1::bytea[])"
 KILLED = 128 + signal.SIGKILL
 
@@ -229,7 +230,7 @@ class Stage:
             error_cb=_unheard,
         )
         self._resources.push_async_callback(client.close)
-        self.bus = Bus(client)
+        self.bus = Bus(client, JETSTREAM_WAIT_S)
         self.load = Load(self.bus, self.ledger, random.Random(self.chance.random()), self._mix)
         self.cache = redis.asyncio.from_url(self.addresses.redis)
         self._resources.push_async_callback(self.cache.aclose)
