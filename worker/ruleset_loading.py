@@ -15,9 +15,10 @@ import asyncio
 import hashlib
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
@@ -32,13 +33,16 @@ CHANGES_MAX: Final = 500  # rules that came or went, above which everything is l
 QUICK_CODE_POINTS: Final = 2_000  # of all texts to compile, up to which starting another process takes longer
 _DIGEST_BYTES: Final = 32
 _CHUNK: Final = 500  # rules that are read and made at once
-_COMPILED_CHUNK: Final = 100  # rules that one of two compilers takes at a time
+_COMPILED_CHUNK: Final = 50  # rules that one of two compilers takes at a time
 _ALONE_MAX: Final = 200  # rules at the start that are compiled sooner than another process is there
 _log = structlog.get_logger(__name__)
 
 Member = tuple[RuleId, int, bytes]
 Reading = Callable[[], AbstractAsyncContextManager[ActiveRules]]  # sees what was committed
 _Item = TypeVar("_Item")
+_Found = tuple[
+    Mapping[bytes, ActiveRule], Mapping[bytes, StoredPlan]
+]  # rules by digest, and what plans of them there are
 
 
 class RulesetBrokenError(RulestreamError):
@@ -60,7 +64,8 @@ class RulesetLoader:
         self._cache = cache
         self._plans = plans
         self._compiler = compiler
-        self._unkept: dict[bytes, tuple[ActiveRule, CompiledRule]] = {}
+        self._unkept_rules: list[ActiveRule] = []
+        self._unkept_plans: dict[bytes, CompiledRule] = {}
 
     async def load(
         self, state: RulesetState, reading: Reading, earlier: Loaded | None, changes: RulesetChanges | None = None
@@ -79,12 +84,12 @@ class RulesetLoader:
         return await self._whole(state, reading, None if earlier is None else earlier.ruleset)
 
     async def keep(self) -> None:
-        """Put into the cache what was made of changes and is not there yet."""
-        while self._unkept:
-            unkept, self._unkept = self._unkept, {}
-            await self._cache.store_rules([rule for rule, _ in unkept.values()])
-            plans = {digest: compiled.stored for digest, (_, compiled) in unkept.items()}
-            await self._plans.store({digest: stored for digest, stored in plans.items() if stored is not None})
+        """Put into the cache what was read and made and is not there yet."""
+        while self._unkept_rules or self._unkept_plans:
+            rules, self._unkept_rules = self._unkept_rules, []
+            made, self._unkept_plans = self._unkept_plans, {}
+            await self._cache.store_rules(rules)
+            await self._plans.store({digest: one.stored for digest, one in made.items() if one.stored is not None})
 
     # What changed
 
@@ -101,12 +106,12 @@ class RulesetLoader:
         if digests is None:
             return None
         if found is None:
-            compiled = await self._made(rules, is_deciding=True)
+            bound = await self._bound(rules, await self._plans.load(list(rules)), is_deciding=True)
         else:
-            compiled = dict(zip(rules, found, strict=True))
-        self._unkept.update((digest, (rule, compiled[digest])) for digest, rule in rules.items())
-        bound = [bind(rule, digest, compiled[digest]) for digest, rule in rules.items()]
-        return Loaded(earlier.ruleset.changed(state.revision, changes.ended, bound, state.digest), digests)
+            self._unkept_plans.update(zip(rules, found, strict=True))
+            bound = _bound(rules, dict(zip(rules, found, strict=True)))
+        self._unkept_rules += rules.values()
+        return Loaded(earlier.ruleset.changed(state.revision, changes.ended, bound.values(), state.digest), digests)
 
     # Everything
 
@@ -115,41 +120,59 @@ class RulesetLoader:
         is_deciding = earlier is not None
         cached = await self._cache.members(state.digest)
         members = await _members(state, reading) if cached is None else cached
-        for chunk in _chunks([digest for _, _, digest in members if digest not in bound]):
-            bound |= await self._bound(await self._cache.load(chunk), is_deciding=is_deciding)
+        wanted = [digest for _, _, digest in members if digest not in bound]
+        await self._make(_chunks(wanted), self._cached, bound, is_deciding=is_deciding)
         absent = _absent(members, bound)
         if absent and cached is not None:  # the digest vouches for contents, not for ids
             members = await _members(state, reading)
             absent = _absent(members, bound)
-        for missing in _chunks(absent):
-            bound |= await self._read(missing, reading, is_deciding=is_deciding)
+        await self._make(_chunks(absent), partial(self._read, reading), bound, is_deciding=is_deciding)
         if absent or cached is None:
             await self._cache.store_members(state.digest, members)
         digests = sorted(digest for _, _, digest in members)
-        rules = [bound[digest] for digest in digests]
-        ruleset = await asyncio.to_thread(_arranged, state, rules, is_prepared=is_deciding)
+        members_bound = [bound[digest] for digest in digests]
+        ruleset = await asyncio.to_thread(_arranged, state, members_bound, is_prepared=is_deciding)
         return Loaded(ruleset, b"".join(digests))
 
-    async def _read(self, members: Sequence[Member], reading: Reading, *, is_deciding: bool) -> dict[bytes, BoundRule]:
-        """Read rules from Postgres, make them, and put them into the cache."""
+    async def _make(
+        self,
+        chunks: Iterable[Sequence[_Item]],
+        find: Callable[[Sequence[_Item]], Awaitable[_Found]],
+        bound: dict[bytes, BoundRule],
+        *,
+        is_deciding: bool,
+    ) -> None:
+        """Make rules, some at a time: meanwhile the next are being found, and the cache gets those before."""
+        keeping: asyncio.Task[None] | None = None
+        try:
+            async with aclosing(_one_ahead(chunks, find)) as each:
+                async for rules, plans in each:
+                    bound |= await self._bound(rules, plans, is_deciding=is_deciding)
+                    if keeping is not None:
+                        await keeping
+                    keeping = asyncio.create_task(self.keep())
+        finally:
+            if keeping is not None:
+                await keeping
+
+    async def _cached(self, digests: Sequence[bytes]) -> _Found:
+        """Find rules and their plans in the cache."""
+        return await asyncio.gather(self._cache.load(digests), self._plans.load(digests))
+
+    async def _read(self, reading: Reading, members: Sequence[Member]) -> _Found:
+        """Read rules from Postgres, and find their plans in the cache."""
         async with reading() as active_rules:
             found = await active_rules.load([(rule_id, version) for rule_id, version, _ in members])
         rules = {rule.digest: rule for rule in found}
         if rules.keys() != {digest for _, _, digest in members}:
             raise RulesetBrokenError("the active rules in Postgres do not have their digests")
-        bound = await self._bound(rules, is_deciding=is_deciding)
-        await self._cache.store_rules(found)
-        return bound
+        self._unkept_rules += found
+        return rules, await self._plans.load(list(rules))
 
-    async def _bound(self, rules: Mapping[bytes, ActiveRule], *, is_deciding: bool) -> dict[bytes, BoundRule]:
-        compiled = await self._made(rules, is_deciding=is_deciding)
-        return {digest: bind(rule, digest, compiled[digest]) for digest, rule in rules.items()}
-
-    async def _made(self, rules: Mapping[bytes, ActiveRule], *, is_deciding: bool) -> dict[bytes, CompiledRule]:
-        """Make rules, of their plans where these are at hand, and keep the plans of the others."""
-        if not rules:
-            return {}
-        plans = await self._plans.load(list(rules))
+    async def _bound(
+        self, rules: Mapping[bytes, ActiveRule], plans: Mapping[bytes, StoredPlan], *, is_deciding: bool
+    ) -> dict[bytes, BoundRule]:
+        """Make rules, of their plans where these are at hand; those of the others are to be kept."""
         compiled = await asyncio.to_thread(_restored, rules, plans) if plans else {}
         others = {digest: rule for digest, rule in rules.items() if digest not in compiled}
         if others:
@@ -157,8 +180,8 @@ class RulesetLoader:
             found = await (self._compiled(sources) if is_deciding else self._compiled_by_two(sources))
             made = dict(zip(others, found, strict=True))
             compiled.update(made)
-            await self._plans.store({digest: one.stored for digest, one in made.items() if one.stored is not None})
-        return compiled
+            self._unkept_plans.update(made)
+        return _bound(rules, compiled)
 
     # Compiling
 
@@ -194,6 +217,24 @@ class RulesetLoader:
             group.create_task(there())
             group.create_task(here())
         return [rule for start in sorted(made) for rule in made[start]]
+
+
+async def _one_ahead(
+    chunks: Iterable[Sequence[_Item]], find: Callable[[Sequence[_Item]], Awaitable[_Found]]
+) -> AsyncGenerator[_Found, None]:
+    """Give what is found of each chunk in turn, while the one after it is being looked for."""
+    ahead: asyncio.Future[_Found] | None = None
+    try:
+        for chunk in chunks:
+            before, ahead = ahead, asyncio.ensure_future(find(chunk))
+            if before is not None:
+                yield await before
+        if ahead is not None:
+            yield await ahead
+    finally:
+        if ahead is not None:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
 
 
 async def changes_since(earlier: Loaded, reading: Reading) -> RulesetChanges:
@@ -256,15 +297,22 @@ def _chunks(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:
     return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
 
 
+def _bound(rules: Mapping[bytes, ActiveRule], compiled: Mapping[bytes, CompiledRule]) -> dict[bytes, BoundRule]:
+    return {digest: bind(rule, digest, compiled[digest]) for digest, rule in rules.items()}
+
+
 def _compile_all(sources: Sequence[str]) -> list[CompiledRule]:
     return [compile_rule(source) for source in sources]
 
 
 def _restored(rules: Mapping[bytes, ActiveRule], plans: Mapping[bytes, StoredPlan]) -> dict[bytes, CompiledRule]:
     restored: dict[bytes, CompiledRule] = {}
-    for digest, plan in plans.items():
+    for digest, rule in rules.items():
+        plan = plans.get(digest)
+        if plan is None:
+            continue
         try:
-            restored[digest] = restore_rule(rules[digest].content.dsl_content, plan)
+            restored[digest] = restore_rule(rule.content.dsl_content, plan)
         except StoredPlanError:
             _log.warning("cache_entry_refused", entry="plan", reason="not a plan of this release")
     return restored

@@ -66,9 +66,12 @@ class Rulesets:
         Raises UnavailableError, RulesetBrokenError.
         """
         await asyncio.to_thread((await self.refresh()).prepare)  # so that no fact waits for it
-        # Nor the first change for the grammar.
-        self._arranging = asyncio.create_task(asyncio.to_thread(_warm_up), name="compiler-warming-up")
         self._task = asyncio.create_task(self._follow(), name="ruleset-follower")
+
+    def warm_up(self) -> None:
+        """Load, in a thread, what the first change is compiled with; for when there is nothing more urgent."""
+        if self._arranging is None:
+            self._arranging = asyncio.create_task(asyncio.to_thread(_warm_up), name="compiler-warming-up")
 
     async def stop(self) -> None:
         """Stop following."""

@@ -120,22 +120,26 @@ class RuleContent:
         big-endian, or all ones for an absent value) and its UTF-8 text.
         """
         texts: list[str | None] = [rule_id.value, str(version)]
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in _FIELDS:
+            value = getattr(self, name)
             if isinstance(value, tuple):
                 texts.extend([str(len(value)), *value])
             elif isinstance(value, datetime):
                 texts.append(format_moment(value))
             else:
                 texts.append(value)
-        state = hashlib.sha256(b"rulestream.rule.1")
+        parts = [b"rulestream.rule.1"]
         for text in texts:
             if text is None:
-                state.update(b"\xff" * 8)
+                parts.append(_ABSENT)
             else:
                 data = text.encode("utf-8", "surrogatepass")
-                state.update(len(data).to_bytes(8, "big") + data)
-        return state.digest()
+                parts += (len(data).to_bytes(8, "big"), data)
+        return hashlib.sha256(b"".join(parts)).digest()
+
+
+_FIELDS: Final = tuple([field.name for field in fields(RuleContent)])
+_ABSENT: Final = b"\xff" * 8
 
 
 def parse_moment(text: str) -> datetime:

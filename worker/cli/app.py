@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from typing import Annotated
-
-import typer
-
 from worker.cli import (
     apply,
     bench,
@@ -30,15 +25,9 @@ from worker.cli import (
     validate,
     work,
 )
+from worker.cli.root import command_line
 
-app = typer.Typer(
-    name="rulestream",
-    help="A rules worker on event streams: publish facts, subscribe to decisions, scale by adding workers.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = command_line()
 app.command("dev")(dev.dev)
 app.command("demo")(demo.demo)
 app.command("worker")(work.work)
@@ -60,21 +49,6 @@ app.command("simulate")(simulate.simulate)
 app.command("eval")(evaluate.evaluate)
 app.command("lint")(lint.lint)
 app.add_typer(bench.app, name="bench")
-
-
-def _show_version(wanted: bool) -> None:  # typer's callback signature
-    if wanted:
-        typer.echo(f"rulestream {version('rulestream')}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Decide facts by rules, exactly once, with proof."""
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ def work(
     processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="How many worker processes.")] = 1,
 ) -> None:
     """Run workers until Ctrl-C or SIGTERM, then drain and exit."""
+    gc.disable()  # until it is ready: what a worker makes till then are modules and rules, which stay
     from worker.cli.running import run, settings_or_exit
     from worker.settings import Role
 
@@ -52,9 +53,8 @@ async def serve(settings: Settings) -> None:
     configure_logging(settings.log_format, settings.log_level)
     stopping = stop_signal()
     take_turns()
-    calm_collector()  # loading thousands of rules makes what stays, too
     async with running_worker(settings) as worker:
-        calm_collector()
+        keep_what_is_there()
         waiting = asyncio.create_task(stopping.wait())
         failing = asyncio.create_task(worker.failed())
         await asyncio.wait({waiting, failing}, return_when=asyncio.FIRST_COMPLETED)
@@ -65,14 +65,20 @@ async def serve(settings: Settings) -> None:
 
 
 def calm_collector() -> None:
+    """Collect what is garbage now, and tell the garbage collector what a worker looks like."""
+    gc.collect()
+    keep_what_is_there()
+
+
+def keep_what_is_there() -> None:
     """Tell the garbage collector what a worker looks like: what is there at the start stays; batches come and go.
 
     A batch makes some ten thousand objects that all go by reference counting; the default threshold of 700 would have
     the collector look at them again and again.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 50)
+    gc.enable()
 
 
 def take_turns() -> None:

@@ -207,6 +207,29 @@ async def test_rules_that_are_not_what_the_digest_says_are_refused_before_they_a
     assert state.revision == before.revision + 1
 
 
+async def test_a_rule_that_is_not_what_its_digest_says_keeps_all_from_being_loaded(world: World) -> None:
+    """Also where rules before it are made already."""
+    versions = world.transactions.database.versions
+    key = world.rules[-1].id, 1
+    versions[key] = replace(versions[key], content=replace(versions[key].content, dsl_content="then set a = 666"))
+    with pytest.raises(RulesetBrokenError):
+        await world.rulesets.refresh()
+    assert not world.rulesets.is_loaded
+
+
+async def test_the_grammar_is_loaded_when_the_start_is_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that neither the start nor the first change waits for it."""
+    compiled: list[str] = []
+    monkeypatch.setattr("worker.rulesets.compile_rule", compiled.append)
+    await world.rulesets.start()
+    assert compiled == []
+    world.rulesets.warm_up()
+    assert world.rulesets._arranging is not None
+    await world.rulesets._arranging
+    assert compiled == ["true"]
+    await world.rulesets.stop()
+
+
 async def test_a_list_of_members_that_does_not_have_the_digest_is_refused(world: World) -> None:
     """Before anything of it is read."""
     world.transactions.database.memberships.pop()
