@@ -68,11 +68,6 @@ class Rulesets:
         await asyncio.to_thread((await self.refresh()).prepare)  # so that no fact waits for it
         self._task = asyncio.create_task(self._follow(), name="ruleset-follower")
 
-    def warm_up(self) -> None:
-        """Load, in a thread, what the first change is compiled with; for when there is nothing more urgent."""
-        if self._arranging is None:
-            self._arranging = asyncio.create_task(asyncio.to_thread(_warm_up), name="compiler-warming-up")
-
     async def stop(self) -> None:
         """Stop following."""
         self._stopping.set()  # a cancellation alone may be lost: before Python 3.12 wait_for can swallow one
@@ -148,7 +143,9 @@ class Rulesets:
                 async with asyncio.timeout(self._poll_s * random.uniform(0.75, 1.25)):  # noqa: S311  # spreads load
                     await self._hint.wait()
             except TimeoutError:
-                pass
+                # Neither the start, with the first facts after it, nor the first change is to wait for the grammar.
+                if self._arranging is None:
+                    self._arranging = asyncio.create_task(asyncio.to_thread(_warm_up), name="compiler-warming-up")
             self._hint.clear()
             try:
                 await self.refresh()

@@ -113,8 +113,6 @@ class Worker:
         except BaseException:
             await self._resources.aclose()
             raise
-        if self._rulesets is not None:
-            self._rulesets.warm_up()
 
     async def stop(self) -> None:
         """Drain and stop everything, in the reverse order of the start, within one bound for all of it together."""

@@ -217,17 +217,21 @@ async def test_a_rule_that_is_not_what_its_digest_says_keeps_all_from_being_load
     assert not world.rulesets.is_loaded
 
 
-async def test_the_grammar_is_loaded_when_the_start_is_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that neither the start nor the first change waits for it."""
-    compiled: list[str] = []
-    monkeypatch.setattr("worker.rulesets.compile_rule", compiled.append)
-    await world.rulesets.start()
-    assert compiled == []
-    world.rulesets.warm_up()
-    assert world.rulesets._arranging is not None
-    await world.rulesets._arranging
-    assert compiled == ["true"]
-    await world.rulesets.stop()
+async def test_the_grammar_is_loaded_at_the_first_poll(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the start nor the first change waits for it."""
+    compiled: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(
+        "worker.rulesets.compile_rule", lambda text: loop.call_soon_threadsafe(compiled.put_nowait, text)
+    )
+    patient, eager = world.restarted(), Rulesets(world.transactions, world.cache, world.plans, world.compiler, 0.01)
+    await patient.start()
+    await eager.start()
+    async with asyncio.timeout(30):
+        assert await compiled.get() == "true"
+    await patient.stop()
+    await eager.stop()
+    assert compiled.empty()
 
 
 async def test_a_list_of_members_that_does_not_have_the_digest_is_refused(world: World) -> None:
