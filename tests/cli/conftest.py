@@ -18,7 +18,7 @@ from worker.cli.app import app
 from worker.service import running_worker
 from worker.settings import load_settings
 
-START_WAIT_S = 30.0
+START_WAIT_S = 60.0
 
 
 class Line:

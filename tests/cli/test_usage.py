@@ -118,15 +118,15 @@ def test_several_worker_processes_are_started_and_stopped_together(at_servers: d
     try:
         wait_for(lambda: log.read_text().count("worker_started") == 2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(40) == 0
+        assert process.wait(60) == 0
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(40)
+            process.wait(60)
     assert log.read_text().count("worker_stopped") == 2
 
 
-def wait_for(condition, within_s: float = 40.0) -> None:
+def wait_for(condition, within_s: float = 60.0) -> None:
     """Poll a condition of the outside world."""
     deadline = time.monotonic() + within_s
     while not condition():

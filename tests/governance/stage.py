@@ -31,7 +31,7 @@ DYING_WORKER = PROJECT / "tests" / "behaviour" / "dying_worker.py"
 # The server keeps message ids no shorter than this: repeats come both within and after it.
 DUPLICATE_WINDOW_NS = 100_000_000
 ACK_WAIT_S = 1
-ANSWER_WAIT_S = 30.0
+ANSWER_WAIT_S = 60.0
 START_WAIT_S = 60.0
 STOP_WAIT_S = 40.0
 KEEPER = "keeper"  # who tidies up between sequences

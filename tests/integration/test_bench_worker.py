@@ -67,7 +67,7 @@ async def test_a_benchmark_has_servers_and_a_worker_of_its_own() -> None:
         await listing.fill(dsn, 3)
 
     async with worker_on_a_stack(before) as at:
-        message = await at.connection.request("rules.query.bench.list", b"{}", timeout=10)
+        message = await at.connection.request("rules.query.bench.list", b"{}", timeout=60)
         assert b'"total":3' in message.data
     assert len(seen) == 1
 

@@ -32,7 +32,7 @@ TEMPLATE = {
     "dslTemplate": "when customer.tier == ${tier} then set discount = 10",
     "parameters": [{"name": "tier", "type": "string"}],
 }
-MEETING_S = 20.0
+MEETING_S = 60.0
 MANY = 8
 
 Command = tuple[Actor, str, dict[str, Any]]
@@ -126,7 +126,7 @@ class Ground:
 
 @pytest.fixture
 async def ground(database: str) -> AsyncIterator[Ground]:
-    pool = await open_pool(database, size_max=MANY + 2, timeout_s=20)
+    pool = await open_pool(database, size_max=MANY + 2, timeout_s=60)
     yield Ground(MeetingTransactions(pool))
     await pool.close()
 

@@ -169,7 +169,7 @@ async def test_what_is_removed_meanwhile_ends_the_reading(
 ) -> None:
     monkeypatch.setattr(dead_letter_stream, "PULL_LETTERS", 2)
     await bury(client, [a_letter(number) for number in range(1, 6)])
-    impatient = DeadLetterStream(client, "DEAD_LETTERS", timeout_s=1)
+    impatient = DeadLetterStream(client, "DEAD_LETTERS", timeout_s=3)
     seen = []
     async for letter in impatient.oldest_first(LetterCriteria()):
         seen.append(letter.sequence)
@@ -234,9 +234,9 @@ async def test_a_stream_that_is_not_there_is_named(nats_url: str) -> None:
 async def test_while_the_server_is_away_that_is_said(nats_url: str) -> None:
     async with proxied(nats_url) as proxy:
         client = await connect(proxy.url, "test", is_patient=False)
-        letters = DeadLetterStream(client, "DEAD_LETTERS", timeout_s=0.5)
-        assert await oldest(letters) == []
+        assert await oldest(DeadLetterStream(client, "DEAD_LETTERS", timeout_s=60)) == []
         await proxy.cut()
+        letters = DeadLetterStream(client, "DEAD_LETTERS", timeout_s=0.5)
         for call in (oldest(letters), newest(letters), letters.find(1), letters.remove(1)):
             with pytest.raises(UnavailableError):
                 await call
@@ -248,7 +248,7 @@ class TestRedriver:
 
     @pytest.fixture
     async def redriver(self, client: LenientClient) -> Redriver:
-        made = Redriver(client, timeout_s=5)
+        made = Redriver(client, timeout_s=60)
         await made.start()
         return made
 

@@ -108,7 +108,7 @@ WIDE_ROWS = "SELECT d.*, d.time_ns::text AS time_text FROM decision d ORDER BY k
 async def test_decisions_of_before_are_found_whole_afterwards(dsn: str) -> None:
     """What the columns said comes from the bodies: to the nanosecond, for it is published again as it was."""
     await upgrade(dsn, NARROW)
-    pool = await open_pool(dsn, size_max=1, timeout_s=10)
+    pool = await open_pool(dsn, size_max=1, timeout_s=60)
     try:
         store = PostgresDecisions(pool)
         assert [await store.find(one.key) for one in DECISIONS] == DECISIONS

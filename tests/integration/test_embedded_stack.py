@@ -15,6 +15,7 @@ import uvloop
 from tests.servers.probing import (
     ROOT,
     SERVERS,
+    WAIT_S,
     as_root,
     connected,
     keep_something,
@@ -317,7 +318,7 @@ async def test_an_ordinary_user_can_start_and_stop_a_stack(free_folder: Path) ->
     worker = start_worker(str(data), ordinary_user(), then="end")
     try:
         told(worker)
-        worker.communicate(timeout=20)
+        worker.communicate(timeout=WAIT_S)
         assert worker.returncode == 0
     finally:
         worker.kill()
@@ -329,7 +330,7 @@ async def test_an_ordinary_user_can_start_and_stop_a_stack(free_folder: Path) ->
 async def test_root_goes_on_with_the_data_of_an_ordinary_user_as_that_user(free_folder: Path) -> None:
     data = free_folder / "data"
     worker = start_worker(str(data), ordinary_user(), then="end")
-    worker.communicate(timeout=20)
+    worker.communicate(timeout=WAIT_S)
     async with EmbeddedStack(data) as stack:
         assert user_of(stack.postgres.pid) == pwd.getpwnam("nobody").pw_uid
 

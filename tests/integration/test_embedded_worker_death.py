@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers.probing import (
-    GONE_WITHIN_S,
     SERVERS,
+    WAIT_S,
     connected,
     keep_something,
     ordinary_user,
@@ -43,9 +43,9 @@ async def test_the_servers_end_with_a_killed_worker_and_nothing_committed_is_los
         async with connected(addresses.postgres) as connection:  # at work while the worker dies
             await connection.execute("BEGIN; INSERT INTO kept VALUES (43)")
             worker.kill()
-            await until(lambda: not any(map(runs, everything)), GONE_WITHIN_S)
+            await until(lambda: not any(map(runs, everything)))
         if not kept:
-            await until(lambda: not Path(str(answer["data"])).exists(), GONE_WITHIN_S)
+            await until(lambda: not Path(str(answer["data"])).exists())
             return
         next_worker = start_worker(data, words)
         try:
@@ -57,7 +57,7 @@ async def test_the_servers_end_with_a_killed_worker_and_nothing_committed_is_los
             next_worker.communicate()
             pids = answer["pids"]
             assert isinstance(pids, list)
-            await until(lambda: not any(map(runs, pids)), GONE_WITHIN_S)
+            await until(lambda: not any(map(runs, pids)))
     finally:
         worker.kill()
         worker.communicate()
@@ -71,7 +71,7 @@ async def test_frozen_servers_end_with_a_killed_worker_too(free_folder: Path) ->
         for pid in pids:
             guard.send_to_tree(pid, signal.SIGSTOP)
         worker.kill()
-        await until(lambda: not any(map(runs, pids)), GONE_WITHIN_S)
+        await until(lambda: not any(map(runs, pids)))
     finally:
         worker.kill()
         worker.communicate()
@@ -87,7 +87,7 @@ async def test_a_worker_that_is_started_again_at_once_waits_for_the_servers_of_t
     next_worker = start_worker(data, [], then="end")
     try:
         assert told(next_worker)["data"] == data
-        next_worker.communicate(timeout=20)
+        next_worker.communicate(timeout=WAIT_S)
         assert next_worker.returncode == 0
     finally:
         next_worker.kill()
@@ -102,7 +102,7 @@ async def test_a_server_ends_with_its_guard(tmp_path: Path) -> None:
             fields = guard.stat_fields(pid)
             assert fields is not None
             os.kill(int(fields[1]), signal.SIGKILL)
-            await until(lambda pid=pid: not runs(pid), GONE_WITHIN_S)
+            await until(lambda pid=pid: not runs(pid))
 
 
 async def test_ctrl_c_in_the_workers_terminal_does_not_reach_the_servers(tmp_path: Path) -> None:

@@ -312,7 +312,7 @@ class TestStreams:
             process.stdin.write(b'{"total": 101}\n')
             decision = json.loads(process.stdout.readline())
             process.stdin.close()
-            process.wait(30)
+            process.wait(60)
 
         assert decision["outcome"] == "matched"
 
@@ -322,7 +322,7 @@ class TestStreams:
             first = json.loads(process.stdout.readline())
             process.stdout.close()
             complaints = process.stderr.read()
-            code = process.wait(30)
+            code = process.wait(60)
 
         assert first["factSeq"] == 1
         assert (code, complaints) == (0, b"")
@@ -346,7 +346,7 @@ class TestProgress:
                     shown += os.read(terminal, 65536)
                 except OSError:  # the other end is closed: the program has ended
                     break
-            process.wait(30)
+            process.wait(60)
         os.close(terminal)
         return shown.decode()
 
@@ -366,7 +366,7 @@ class TestProgress:
     def test_no_bar_is_shown_before_it_takes_long(self):
         orders = ("--rules", ORDERS / "rules", "--facts", ORDERS / "facts.ndjson")
 
-        assert "deciding" not in self.on_a_terminal(*orders, stdout=subprocess.DEVNULL, program=self.command(30.0))
+        assert "deciding" not in self.on_a_terminal(*orders, stdout=subprocess.DEVNULL, program=self.command(3600.0))
 
     def test_no_bar_is_mixed_with_decisions_on_one_terminal(self):
         orders = ("--rules", ORDERS / "rules", "--facts", ORDERS / "facts.ndjson")

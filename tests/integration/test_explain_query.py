@@ -146,7 +146,7 @@ async def test_the_largest_rule_on_the_largest_fact_is_answered_in_one_message(b
     answer = await bus.client.request(
         "rules.query.viewer.explain",
         json.dumps({"dslContent": " && ".join(words), "fact": fact}, ensure_ascii=False).encode(),
-        timeout=30,
+        timeout=60,
     )
     assert len(answer.data) <= PAGE_BYTES_MAX + 1_000
     (item,) = json.loads(answer.data)["result"]["items"]

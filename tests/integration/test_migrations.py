@@ -99,7 +99,7 @@ async def test_the_status_says_what_is_applied_and_what_is_not_and_changes_nothi
 
 
 async def test_the_workers_own_look_at_the_version_agrees(dsn: str) -> None:
-    pool = await open_pool(dsn, size_max=1, timeout_s=10)
+    pool = await open_pool(dsn, size_max=1, timeout_s=60)
     try:
         assert await schema_version(pool) is None
         done = await upgrade(dsn)
@@ -178,7 +178,7 @@ async def test_a_database_that_is_not_there_is_a_clear_refusal(dsn: str) -> None
 
 async def test_a_server_that_hangs_is_given_up(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "CONNECT_TIMEOUT_S", 0.3)
-    async with proxied(dsn) as proxy, asyncio.timeout(20):
+    async with proxied(dsn) as proxy, asyncio.timeout(60):
         proxy.freeze()
         with pytest.raises(UnavailableError, match="does not answer at"):
             await status(proxy.url)

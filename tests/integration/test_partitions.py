@@ -67,7 +67,7 @@ class Tally:
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
     """Give a pool on a fresh database."""
-    made = await open_pool(database, size_max=12, timeout_s=20)
+    made = await open_pool(database, size_max=12, timeout_s=60)
     yield made
     await made.close()
 
@@ -257,7 +257,7 @@ class TestStrays:
                 f" FOR VALUES FROM ({TODAY_NS}) TO ({TODAY_NS + DAY_NS})"
             )
             await other.commit()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert (await storing).first == {}
         assert await tables(pool) == {"decision_20241004t000000": [1]}
         assert await store.find(one.key) == one
@@ -522,7 +522,7 @@ class TestLookingUp:
 
 async def somebody_waits(pool: asyncpg.Pool) -> None:
     """Wait until some session waits for another's lock."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await pool.fetchval(  # noqa: ASYNC110  # Postgres has no signal for this
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         ):

@@ -17,10 +17,10 @@ from worker.adapters.postgres.pool import GuardedPool, open_pool
 from worker.adapters.postgres.transactions import PostgresTransactions
 from worker.breakers import Breaker, BusyError
 
-TIMEOUT_S = 0.5
+TIMEOUT_S = 1.0
 FAILURES = 3
 # Far above what every time-out here allows together: who hangs is found out, and nobody's speed is judged.
-BOUND_S = 20.0
+BOUND_S = 60.0
 
 
 @asynccontextmanager

@@ -170,7 +170,7 @@ async def test_pages_follow_each_other_without_gap_or_overlap(bus: Bus, some_rul
 
 
 async def test_a_page_ends_at_half_a_mebibyte_and_says_where_the_next_one_begins(bus: Bus, database: str) -> None:
-    pool = await open_pool(database, size_max=4, timeout_s=30)
+    pool = await open_pool(database, size_max=4, timeout_s=60)
     try:
         async with PostgresTransactions(pool).begin() as tx:
             for number in range(MANY):
@@ -191,7 +191,7 @@ async def test_a_page_ends_at_half_a_mebibyte_and_says_where_the_next_one_begins
     offset: int | None = 0
     while offset is not None:
         message = await bus.client.request(
-            "rules.query.viewer.list", json.dumps({"pageSize": 500, "pageOffset": offset}).encode(), timeout=10
+            "rules.query.viewer.list", json.dumps({"pageSize": 500, "pageOffset": offset}).encode(), timeout=60
         )
         sizes.append(len(message.data))
         page = json.loads(message.data)["result"]
@@ -311,7 +311,7 @@ async def test_no_query_is_answered_elsewhere_than_to_the_askers_inbox(bus: Bus,
     mine = await bus.client.subscribe("_INBOX_viewer.token")
     await bus.client.publish("rules.query.viewer.list", b"{}", reply=inbox)
     await bus.client.publish("rules.query.viewer.list", b"{}", reply="_INBOX_viewer.token")
-    await mine.next_msg(timeout=5)  # asked later and answered, so that the first would have been
+    await mine.next_msg(timeout=60)  # asked later and answered, so that the first would have been
     assert answers.pending_msgs == 0
 
 

@@ -62,7 +62,7 @@ async def redeciding(nats_url: str, database: str, compiled: list[str]) -> Async
         compiled.append(source)
         return compile_rule(source)
 
-    pool = await open_pool(database, size_max=4, timeout_s=20)
+    pool = await open_pool(database, size_max=4, timeout_s=60)
     client = await connect(nats_url, "test")
     rulesets = PastRulesets(PostgresTransactions(pool), compile_one)
     yield Redecider(PostgresDecisions(pool), PostgresDecisionScan(pool), StreamFacts(client, "FACTS"), rulesets)
@@ -137,7 +137,7 @@ async def decided(bus: Bus, count: int) -> None:
             await asyncio.gather(*pending)
             pending.clear()
     await asyncio.gather(*pending)
-    await eventually(lambda: bus.count("DECISIONS"), lambda seen: seen >= before + count, within_s=60)
+    await eventually(lambda: bus.count("DECISIONS"), lambda seen: seen >= before + count)
 
 
 async def all_again(redecider: Redecider) -> list[Redecision]:

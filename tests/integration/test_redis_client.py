@@ -15,8 +15,8 @@ from worker.adapters.redis.client import asking, open_client
 from worker.adapters.redis.plans import RedisPlans
 from worker.breakers import Breaker, BusyError
 
-TIMEOUT_S = 0.3
-BOUND_S = 20.0
+TIMEOUT_S = 1.0
+BOUND_S = 60.0
 DIGEST = bytes(32)
 
 

@@ -30,6 +30,8 @@ from worker.relay import REFUSED_AGAIN_S, RULES_AT_ONCE, OutboxRelay
 PROJECT = Path(__file__).parents[2]
 RULES = 10
 EVENTS = 30
+# How long the server leaves a frozen worker its transaction: long enough to be seen.
+IDLE_S = 4.8
 NAMES = topology.TopologySettings()
 
 
@@ -48,7 +50,7 @@ async def transactions(database: str) -> AsyncIterator[PostgresTransactions]:
 
 @asynccontextmanager
 async def opened(database: str) -> AsyncIterator[PostgresTransactions]:
-    pool = await open_pool(database, size_max=4, timeout_s=10)
+    pool = await open_pool(database, size_max=4, timeout_s=60)
     try:
         yield PostgresTransactions(pool)
     finally:
@@ -283,7 +285,7 @@ async def test_a_relay_frozen_past_its_connections_life_and_thawed_neither_disor
         await process.thaw()
         # It has seen its mistake, and works: nobody else could publish these.
         await put_out(transactions, *(event_of(rule_id, 4) for rule_id in rules))
-        await eventually(lambda: is_empty(transactions), bool, 30)
+        await eventually(lambda: is_empty(transactions), bool)
         assert process.running
     for rule_id in rules:
         assert await numbers(bus, rule_id) == [0, 1, 2, 3, 4]
@@ -291,13 +293,13 @@ async def test_a_relay_frozen_past_its_connections_life_and_thawed_neither_disor
 
 @asynccontextmanager
 async def frozen_relay(where: str, addresses: Addresses, folder: Path) -> AsyncIterator[ServerProcess]:
-    """Run a worker whose relay freezes itself, on a database that ends what is idle after 1.2 s."""
+    """Run a worker whose relay freezes itself, on a database that ends what is idle after IDLE_S."""
     settings = {
         "NATS_URL": addresses.nats,
         "POSTGRES_DSN": addresses.postgres,
         "REDIS_URL": addresses.redis,
         "HTTP_PORT": "0",
-        "POSTGRES_TIMEOUT_S": str(1.2 / IDLE_TIMEOUTS),
+        "POSTGRES_TIMEOUT_S": str(IDLE_S / IDLE_TIMEOUTS),
     }
     environment = {f"RULESTREAM_{name}": value for name, value in settings.items()}
     kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
@@ -317,7 +319,7 @@ async def frozen_relay(where: str, addresses: Addresses, folder: Path) -> AsyncI
         return fields is not None and fields[0] in "Tt"
 
     try:
-        await eventually(is_frozen, bool, 30)
+        await eventually(is_frozen, bool)
         yield process
     finally:
         await process.stop()

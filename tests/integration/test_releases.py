@@ -18,7 +18,7 @@ OLD = Release("0.0.9", "abc", "Python 3.11.0")
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
-    made = await open_pool(database, size_max=2, timeout_s=20)
+    made = await open_pool(database, size_max=2, timeout_s=60)
     yield made
     await made.close()
 

@@ -62,7 +62,7 @@ async def cache(redis_url: str) -> AsyncIterator[Cache]:
 async def rulesets(settings: Settings, redis_url: str, poll_s: float = 60.0) -> AsyncIterator[Rulesets]:
     """Give what another worker would decide by."""
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings.postgres_dsn.get_secret_value(), size_max=4, timeout_s=10)
+        pool = await open_pool(settings.postgres_dsn.get_secret_value(), size_max=4, timeout_s=60)
         stack.push_async_callback(pool.close)
         client = await stack.enter_async_context(redis.asyncio.from_url(redis_url))
         compiler = CompilerProcess()
@@ -354,4 +354,4 @@ async def test_every_worker_hears_of_a_change_by_its_event_long_before_the_poll(
             async def current(worker=worker) -> int:
                 return int((await worker.readiness()).details["ruleset"]["revision"])
 
-            await eventually(current, lambda seen: seen == revision, within_s=20)
+            await eventually(current, lambda seen: seen == revision)

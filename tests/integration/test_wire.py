@@ -13,10 +13,16 @@ from domain.errors import UnavailableError
 from streams.connection import LenientClient, connect
 from streams.wire import BatchPublisher, Publication, header_block, send_settlements
 
+# Acknowledgements are waited for as long as it takes; what is told at once is told in far less.
+TIMEOUT_S = 120.0
+AT_ONCE_S = 30.0
+# Enough for acknowledgements that come, where some do not.
+SILENT_S = 2.0
+
 
 async def add_stream(client: LenientClient, name: str, **more: Any) -> None:
     config = {"name": name, "subjects": [f"{name.lower()}.>"], "discard": "new", **more}
-    answer = await client.request(f"$JS.API.STREAM.CREATE.{name}", msgspec.json.encode(config))
+    answer = await client.request(f"$JS.API.STREAM.CREATE.{name}", msgspec.json.encode(config), timeout=AT_ONCE_S)
     assert b'"error"' not in answer.data, answer.data
 
 
@@ -32,7 +38,7 @@ async def client(nats_url: str) -> AsyncIterator[LenientClient]:
 @pytest.fixture(params=["one by one", "fast batches"])
 async def publisher(request: pytest.FixtureRequest, client: LenientClient) -> BatchPublisher:
     """Give a publisher of either kind."""
-    made = BatchPublisher(client, batched={"out", "full"} if request.param == "fast batches" else ())
+    made = BatchPublisher(client, TIMEOUT_S, batched={"out", "full"} if request.param == "fast batches" else ())
     await made.start()
     return made
 
@@ -91,7 +97,7 @@ async def test_a_full_stream_is_told(client: LenientClient, publisher: BatchPubl
 
 
 async def test_a_subject_of_no_stream_is_told_at_once(publisher: BatchPublisher) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(AT_ONCE_S):
         with pytest.raises(UnavailableError, match="no stream"):
             await publisher.publish([*batch(0, 2), Publication("nowhere.a", header_block({}), b"x")])
 
@@ -101,7 +107,7 @@ async def test_acknowledgements_that_do_not_come_are_told_with_their_number(clie
         """Listen, so that there is somebody, and do not answer."""
 
     await client.subscribe("silent.>", cb=silent)
-    publisher = BatchPublisher(client, timeout_s=0.2)
+    publisher = BatchPublisher(client, timeout_s=SILENT_S)
     await publisher.start()
     messages = [*batch(0, 2), Publication("silent.a", header_block({}), b"x")]
     with pytest.raises(UnavailableError, match="1 of 3 messages were not acknowledged"):
@@ -128,10 +134,10 @@ async def test_many_deliveries_are_settled_at_once(client: LenientClient, publis
     await publisher.publish(batch(0, 50))
     jetstream = client.jetstream()
     pull = await jetstream.pull_subscribe("out.>", durable="d")
-    messages = await pull.fetch(50, timeout=5)
+    messages = await pull.fetch(50, timeout=AT_ONCE_S)
     await send_settlements(client, [(message.reply, b"+ACK") for message in messages[:40]])
     await client.flush()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(AT_ONCE_S):
         while (await pull.consumer_info()).num_ack_pending != 10:  # noqa: ASYNC110  # the server tells nobody
             await asyncio.sleep(0.01)
 
@@ -142,7 +148,7 @@ def publish_first(publisher: BatchPublisher, messages: list[Publication]) -> Awa
 
 @pytest.fixture
 async def fast(client: LenientClient) -> BatchPublisher:
-    made = BatchPublisher(client, batched={"out", "old", "nowhere", "silent"})
+    made = BatchPublisher(client, TIMEOUT_S, batched={"out", "old", "nowhere", "silent"})
     await made.start()
     return made
 
@@ -183,7 +189,7 @@ async def test_what_may_have_been_sent_before_goes_one_by_one(client: LenientCli
 
 
 async def test_a_fast_batch_for_no_stream_is_told_at_once(fast: BatchPublisher) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(AT_ONCE_S):
         with pytest.raises(UnavailableError, match="no stream"):
             await publish_first(fast, [Publication("nowhere.a", header_block({}), b"x")] * 5)
 
@@ -196,7 +202,7 @@ async def test_a_fast_batch_whose_end_is_not_acknowledged_is_told(client: Lenien
         heard.append(message.reply)
 
     await client.subscribe("silent.>", cb=silent)
-    fast = BatchPublisher(client, timeout_s=0.2, batched={"silent"})
+    fast = BatchPublisher(client, timeout_s=SILENT_S, batched={"silent"})
     await fast.start()
     with pytest.raises(UnavailableError, match="5 of 5 messages were not acknowledged"):
         await publish_first(fast, [Publication("silent.a", header_block({}), b"x")] * 5)

@@ -9,6 +9,7 @@ import pytest
 from worker.embedded import process
 from worker.embedded.process import Command, ServerProcess, StopSteps
 
+WAIT_S = 60.0
 STEPS = StopSteps(orderly=((signal.SIGTERM, 0.2),), orphaned=((signal.SIGTERM, 0.2),))
 
 
@@ -17,7 +18,7 @@ def shell(tmp_path: Path, script: str) -> Command:
 
 
 async def ended(server: ServerProcess) -> None:
-    assert await process.until(lambda: not server.running, 5)
+    assert await process.until(lambda: not server.running, WAIT_S)
 
 
 async def test_the_log_holds_what_was_said_since_the_start_for_its_owners_eyes(tmp_path: Path) -> None:

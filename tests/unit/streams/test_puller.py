@@ -14,6 +14,7 @@ from streams.facts import puller as module
 from streams.facts.puller import Puller, PullSettings
 from streams.hearing import Listener
 
+WAIT_S = 60.0
 SETTINGS = PullSettings(window=30, request_messages=10, request_bytes=1000, request_expires_s=5.0)
 
 
@@ -170,7 +171,7 @@ async def test_a_refusal_is_not_answered_at_once_but_after_a_pause(
     await client.answer(status, **headers)
     await client.settled()
     assert len(client.requests) == 3
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         await client.requested.wait()
         await client.settled()
     assert len(client.requests) == 3 + more
@@ -191,14 +192,17 @@ async def test_nothing_is_asked_while_there_is_no_connection(client: FakeClient,
     assert len(client.requests) == 3
 
 
-async def test_requests_that_a_lost_connection_took_with_it_are_made_again(client: FakeClient) -> None:
+async def test_requests_that_a_lost_connection_took_with_it_are_made_again(
+    client: FakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONG_SILENCE_HEARTBEATS", 10**9)  # silence alone has none made again
     settings = replace(SETTINGS, heartbeat_s=0.01)
     puller = Puller(client, "FACTS", "c", settings)  # type: ignore[arg-type]
     await puller.start()
     await client.settled()
     client.requested.clear()
     client.stats["reconnects"] += 1
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         await client.requested.wait()
         await client.settled()
     assert len(client.requests) == 6
@@ -211,7 +215,7 @@ async def test_requests_whose_heartbeat_stays_away_are_made_again(client: FakeCl
     await puller.start()
     await client.settled()
     client.requested.clear()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         await client.requested.wait()
     assert len(client.requests) > 3
     await puller.stop()
@@ -252,7 +256,7 @@ class TestTake:
         await client.settled()
         assert not taking.done()
         await client.deliver(7)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             assert [one.sequence for one in await taking] == [7]
 
     async def test_a_take_that_is_cancelled_loses_nothing(self, client: FakeClient, puller: Puller) -> None:

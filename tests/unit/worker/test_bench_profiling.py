@@ -13,6 +13,7 @@ from worker.bench.stack import BenchError
 from worker.cli.bench import PROFILE_FORMATS
 from worker.embedded.process import until
 
+WAIT_S = 60.0
 # In Python, for a shell does not trap an interrupt that was ignored when it started, as in the background of make.
 RECORDING = f"""#!{sys.executable}
 import pathlib, signal, sys
@@ -31,12 +32,12 @@ REFUSED = "#!/bin/sh\necho 'Permission Denied: try again as root' >&2\nexit 1\n"
 
 @pytest.fixture
 def as_profiler(monkeypatch, tmp_path: Path):
-    def use(script: str) -> None:
+    def use(script: str, start_s: float = 0.2) -> None:
         path = tmp_path / "py-spy"
         path.write_text(script)
         path.chmod(0o700)
         monkeypatch.setattr(profiling, "find_profiler", lambda: str(path))
-        monkeypatch.setattr(profiling, "START_S", 0.2)
+        monkeypatch.setattr(profiling, "START_S", start_s)
 
     return use
 
@@ -46,13 +47,13 @@ async def test_the_files_ending_says_the_form(as_profiler, tmp_path: Path, suffi
     as_profiler(RECORDING)
     file = tmp_path / f"worker{suffix}"
     async with profiled(4711, file):
-        assert await until(file.with_suffix(f"{suffix}.begun").exists, 10.0)
+        assert await until(file.with_suffix(f"{suffix}.begun").exists, WAIT_S)
         assert not file.exists()
     assert file.read_text().split()[:7] == ["record", "--pid", "4711", "--output", str(file), "--format", form]
 
 
 async def test_what_the_profiler_says_is_told_when_it_fails(as_profiler, tmp_path: Path) -> None:
-    as_profiler(REFUSED)
+    as_profiler(REFUSED, start_s=WAIT_S)
     with pytest.raises(BenchError, match="no profile: Permission Denied: try again as root"):
         async with profiled(4711, tmp_path / "worker.svg"):
             pass

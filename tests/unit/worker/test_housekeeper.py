@@ -115,7 +115,7 @@ class Ground:
     async def after_rounds(self) -> None:
         """Let it run until it has paused between as many rounds as it is to have."""
         self.keeper.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.is_over.wait()
         await self.keeper.stop()
 

@@ -43,7 +43,7 @@ async def ask(probes: Probes, request: bytes) -> tuple[str, str]:
     try:
         writer.write(request)
         writer.write_eof()
-        head, _, body = (await asyncio.wait_for(reader.read(), 5)).decode().partition("\r\n\r\n")
+        head, _, body = (await asyncio.wait_for(reader.read(), 60)).decode().partition("\r\n\r\n")
         return head.split("\r\n")[0], body
     finally:
         writer.close()
