@@ -70,6 +70,7 @@ class Bounds:
         self._sized: dict[FactPath, None] = {}
         self._compared: dict[FactPath, None] = {}
         self._read: dict[FactPath, None] = {}
+        self._longest: dict[str, int] = {}  # of macros' variables over constants without elements, the longest text
 
     def takes(self, root: Part) -> bool:
         """Take a part in; False when a fact of common size could reach a limit in it."""
@@ -147,8 +148,11 @@ class Bounds:
             self._lists[path] = None
             first = (path, located[1])
             count = EACH_MAX
-        elif isinstance(source, Const) and isinstance(source.value, list):
-            count = len(source.value)
+        elif (constant := self._constant(source)) is not None and type(constant.value) is list:
+            count = len(constant.value)
+            if len(part.variables) == 1 and not any(isinstance(item, (list, dict)) for item in constant.value):
+                texts = (item for item in constant.value if isinstance(item, (str, bytes)))
+                self._longest[part.variables[0]] = max(map(len, texts), default=0)
         elif isinstance(source, Loop) and source.kind == "list":
             count = EACH_MAX
         else:
@@ -166,7 +170,7 @@ class Bounds:
             if not self._compares_little(part):
                 return False
         elif name == "matches":
-            if not isinstance(arguments[1], Const):
+            if not self._is_scalar(arguments[1]):
                 return False
         elif name in _ARITHMETIC:
             if len(arguments) != 2 or not any(side.type.kind in NUMBERS for side in arguments):
@@ -178,11 +182,11 @@ class Bounds:
     def _compares_little(self, part: Invoke) -> bool:
         """Return whether few elements are compared: those of two values of the fact are when one is no container."""
         left, right = part.arguments
-        if isinstance(right, Const) or left.type.kind in _SIZELESS | {"string"}:
+        if self._constant(right) is not None or left.type.kind in _SIZELESS | {"string"}:
             return True
-        if part.name != "in" and (isinstance(left, Const) or right.type.kind in _SIZELESS | {"string"}):
+        if part.name != "in" and (self._constant(left) is not None or right.type.kind in _SIZELESS | {"string"}):
             return True
-        if isinstance(left, Const) and not isinstance(left.value, (list, dict)):
+        if self._is_scalar(left) or (part.name != "in" and self._is_scalar(right)):
             return True
         for side in (left, right) if part.name != "in" else (left,):
             located = self._path_of(side)
@@ -193,8 +197,17 @@ class Bounds:
 
     def _spends_little(self, argument: Part, times: int) -> bool:
         """Count the steps for an argument's size; False when nothing bounds it."""
-        while isinstance(argument, Invoke) and argument.name in _NO_LONGER:
-            argument = argument.arguments[0]
+        while True:
+            number = let_number(argument)
+            if number is not None:
+                argument = self._lets[number][1]
+            elif isinstance(argument, Invoke) and argument.name in _NO_LONGER:
+                argument = argument.arguments[0]
+            else:
+                break
+        if isinstance(argument, Variable) and argument.name in self._longest:
+            self._steps += times * (self._longest[argument.name] // UNMETERED_CODE_POINTS_MAX)
+            return True
         if isinstance(argument, Const):
             value = argument.value
             if isinstance(value, (str, bytes)):
@@ -205,11 +218,31 @@ class Bounds:
         if argument.type.kind in _SIZELESS:
             return True
         located = self._path_of(argument)
-        if located is None or EACH not in located[0]:
+        if located is None:
             return False
-        self._sized[located[0]] = None
-        self._steps += times * (EACH_TEXT_MAX // UNMETERED_CODE_POINTS_MAX)
+        if EACH in located[0]:
+            self._sized[located[0]] = None
+            self._steps += times * (EACH_TEXT_MAX // UNMETERED_CODE_POINTS_MAX)
+        else:
+            # What is too long as a string, or has too many elements, meets a demand for them.
+            self._sized[*located[0], EACH] = None
+            self._steps += times * max(EACH_TEXT_MAX // UNMETERED_CODE_POINTS_MAX, EACH_MAX // _UNIT)
         return True
+
+    def _constant(self, part: Part) -> Const | None:
+        """Return the constant that a part is, by itself or as a `let`."""
+        number = let_number(part)
+        while number is not None:
+            part = self._lets[number][1]
+            number = let_number(part)
+        return part if isinstance(part, Const) else None
+
+    def _is_scalar(self, part: Part) -> bool:
+        """Return whether a part is a constant without elements, by itself, as a `let` or as a macro's variable."""
+        constant = self._constant(part)
+        if constant is not None:
+            return not isinstance(constant.value, (list, dict))
+        return isinstance(part, Variable) and part.name in self._longest
 
 
 _WALKED: Final = frozenset({Has, Choose, MakeList, Failure})

@@ -11,7 +11,7 @@ from domain.language.faults import Fault, strict
 from domain.language.library import operators
 from domain.language.library.catalogue import FUNCTIONS, INTERNAL
 from domain.language.library.function import Function
-from domain.language.limits import NESTING_MAX, PATTERNS_MAX
+from domain.language.limits import NESTING_MAX, PATTERNS_MAX, UNMETERED_SEARCHES_MAX
 from domain.language.names import FACT_FIELDS
 from domain.language.plan import (
     Choose,
@@ -30,6 +30,7 @@ from domain.language.tokens import RESERVED
 from domain.language.types import (
     BOOL,
     DYN,
+    NUMBERS,
     UNKNOWN,
     Type,
     accepts,
@@ -41,6 +42,14 @@ from domain.language.types import (
     type_of_constant,
     unify,
 )
+
+# How much of UNMETERED_SEARCHES_MAX a call takes; there may be as many of patterns as a rule can hold otherwise.
+_SEARCHES: Final = {
+    **dict.fromkeys(("lowerAscii", "upperAscii", "trim", "==", "!="), 1),
+    "contains": 4,
+    "matches": UNMETERED_SEARCHES_MAX // PATTERNS_MAX,
+}
+_SCALARS: Final = frozenset({"string", "bool", "null", *NUMBERS})  # equal to nothing that has elements
 
 
 @lru_cache(maxsize=8192)
@@ -164,8 +173,23 @@ class Checker(CallRefusals):
                 else:
                     return Const(node.span, node.mark, result, False, value)
         known = FUNCTIONS.get(name)
-        metered = self.loops > 0 and known is not None and known.linear
+        metered = self.loops > 0 and known is not None and known.linear and not self._is_unmetered(name, arguments)
         return Invoke(node.span, node.mark, result, tainted, name, call, arguments, metered)
+
+    def _is_unmetered(self, name: str, arguments: tuple[Part, ...]) -> bool:
+        """Return whether a call searches a string for constants in turn: as cheap as alternatives that are written.
+
+        Such calls take no steps for the size of what they search, as far as UNMETERED_SEARCHES_MAX goes.
+        """
+        if self.rounds is None or name not in _SEARCHES:
+            return False
+        if name in {"==", "!="} and not any(argument.type.kind in _SCALARS for argument in arguments):
+            return False
+        taken = self.rounds * _SEARCHES[name]
+        if taken > self._searches:
+            return False
+        self._searches -= taken
+        return True
 
     def apply(
         self,

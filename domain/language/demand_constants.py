@@ -8,6 +8,7 @@ from domain.language.demand_paths import PathReader, Subject
 from domain.language.demanded_values import CONTAINERS, compared_values, members_of
 from domain.language.demands import EACH, Asked, Demand, PartKind, Step, TextParts, View, viewed
 from domain.language.joining import ANY_TEXT, NEVER, any_of, few
+from domain.language.library.strings import is_pattern
 from domain.language.native import COMPARISONS
 from domain.language.patterns import required_by
 from domain.language.plan import Invoke, Part
@@ -116,7 +117,7 @@ class ConstantReader(PathReader):
 
     def _matched(self, subject: Subject, pattern: str, want: bool, strict: bool) -> Asked | None:
         path, _, view, trimmed = subject
-        required = required_by(pattern) if want else None
+        required = required_by(pattern) if want and is_pattern(pattern) else None
         if required is None:
             return None if strict else Demand(path, ANY_TEXT)
         view = View.LOWER if required.folded else view

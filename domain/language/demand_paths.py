@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from domain.language.bounds import Known, Located
@@ -23,7 +24,7 @@ from domain.language.plan import (
 )
 from domain.language.ranges import EVERYTHING
 
-_VISITS_MAX: Final = 20_000  # parts looked at for one rule, those of a `let` once for each use
+_VISITS_MAX: Final = 50_000  # parts looked at for one rule, those of a `let` once for each use
 _PRESENT_MAX: Final = 8  # paths that one part can't do without
 _VIEWS: Final = {"lowerAscii": View.LOWER, "upperAscii": View.UPPER}
 
@@ -79,8 +80,13 @@ class PathReader:
                 return None
 
     def constant(self, part: Part) -> Const | None:
-        """Return the constant that a part is, by itself or as a `let` or as a macro's variable."""
+        """Return the constant that a part is, by itself or as a `let` or as a macro's variable, in whichever case."""
         while not isinstance(part, Const):
+            if isinstance(part, Invoke) and part.name in _VIEWS and len(part.arguments) == 1:
+                below = self.constant(part.arguments[0])
+                if below is None or type(below.value) is not str:
+                    return None
+                return replace(below, value=part.call(below.value))
             if not isinstance(part, Variable):
                 return None
             number = let_number(part)

@@ -13,7 +13,7 @@ Facts are JSON: numbers are finite, strings hold no half of a surrogate pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from domain.language.bounds import Bounds
@@ -42,10 +42,10 @@ from domain.language.ranges import (
     Values,
 )
 
-ATOMS_MAX: Final = 2_000  # demands in one rule's tree
+ATOMS_MAX: Final = 4_000  # demands in one rule's tree: more than its operators can join
 _DEPTH_MAX: Final = 120
 _ROWS_MAX: Final = 64  # demands of a table's rows that are told row by row
-_SPREAD_MAX: Final = 100  # elements of a constant list that a macro goes over
+_SPREAD_MAX: Final = 10_000  # elements of a constant list that a macro goes over: as many as a rule can hold
 _TRUE, _FALSE = Values(bools=frozenset({True})), Values(bools=frozenset({False}))
 
 
@@ -61,7 +61,7 @@ def demand_of(plan: PlannedRule) -> Asked | None:
         return tree
     if not isinstance(tree, AllOf):
         return None
-    return all_of(item for item in tree.items if isinstance(item, Demand))
+    return all_of([item for item in tree.items if isinstance(item, Demand)][:ATOMS_MAX])
 
 
 class Reader(ConstantReader):
@@ -224,9 +224,12 @@ class Reader(ConstantReader):
     def _loop(self, part: Loop, want: bool, strict: bool) -> Asked | None:
         constant = self.constant(part.source)
         kind, test = part.kind, part.test
-        if constant is not None and kind in {"all", "exists"} and len(part.variables) == 1:
-            assert test is not None
-            return self._spread(part, constant.value, test, want, strict)
+        if constant is not None and test is not None and len(part.variables) == 1:
+            if kind in {"all", "exists"}:
+                found = self._spread(part, constant.value, want, strict)
+                return all_of(found) if (kind == "all") == want else any_of(found)
+            if kind == "exists_one" and want:
+                return any_of(self._spread(part, constant.value, True, strict))
         if strict:
             return None
         if test is not None and (want, kind) in {(True, "exists"), (True, "exists_one"), (False, "all")}:
@@ -236,6 +239,9 @@ class Reader(ConstantReader):
 
     def _of_elements(self, part: Loop, want: bool) -> Asked | None:
         """Return what is asked by an element for which a test is ``want``, or by there being one."""
+        constant = self.constant(part.source)
+        if constant is not None and part.test is not None and len(part.variables) == 1:
+            return any_of(self._spread(part, constant.value, want, False))
         located = self.path(part.source)
         each = None if located is None else (*located[0], EACH)
         for variable in part.variables:
@@ -246,17 +252,16 @@ class Reader(ConstantReader):
             return Demand(each, EVERYTHING)
         return self.present(part.source) if found is None else found
 
-    def _spread(self, part: Loop, items: Any, test: Part, want: bool, strict: bool) -> Asked | None:
+    def _spread(self, part: Loop, items: Any, want: bool, strict: bool) -> Iterator[Asked | None]:
+        """Give what a macro's test asks for with each of some constants; None where they are not to be told."""
+        source, test = part.source, part.test
+        assert test is not None
         if type(items) is not list or len(items) > _SPREAD_MAX:
-            return None
-        found: list[Asked | None] = []
+            yield None
+            return
         for item in items:
-            source = part.source
             self._known[part.variables[0]] = Const(source.span, source.mark, source.type.item, False, item)
-            found.append(self.asked(test, want, strict))
-        if (part.kind == "all") == want:
-            return all_of(found)
-        return None if None in found else any_of(found)
+            yield self.asked(test, want, strict)
 
     def _bind(self, part: Bind, want: bool, strict: bool) -> Asked | None:
         located = self.path(part.value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from domain.language.evaluation import UNMETERED_CODE_POINTS_MAX
 from domain.language.faults import strict
@@ -355,18 +355,25 @@ class ExpressionWriter(SearchWriter):
     def _quick_quantifier(self, part: Loop, head: str, result: str) -> None:
         """Write a quantifier; where it searches a string for constants, as a loop only if the string takes steps."""
         held = self._temporary()
-        quick = self.quick_search(part, held)
+        quick = self.quick_search(part, self._constants_of(part.source), held)
         if quick is None:
             self._quantifier(part, head, result)
             return
-        subject, search = quick
+        subject, search, is_metered = quick
         with self._block("try:", nests=True):
             self._write(f"{held} = {self.value(subject)}")
         self._write(f"except ABSENT: {held} = None")
-        with self._block(f"if type({held}) is str and len({held}) < {UNMETERED_CODE_POINTS_MAX}:"):
+        size = f" and len({held}) < {UNMETERED_CODE_POINTS_MAX}" if is_metered else ""
+        with self._block(f"if type({held}) is str{size}:"):
             self._write(f"{result} = {search}")
         with self._block("else:"):
             self._quantifier(part, head, result)
+
+    def _constants_of(self, source: Part) -> Any:
+        """Return the value of what a macro goes over, if that is a constant, by itself or as a `let`."""
+        while (number := let_number(source)) is not None:
+            source = self.lets[number][1]
+        return source.value if isinstance(source, Const) else None
 
     def _quantifier(self, part: Loop, head: str, result: str) -> None:
         assert part.test is not None

@@ -17,7 +17,7 @@ from domain.language.demanding import Reader
 from domain.language.demands import EACH, Asked, Demand
 from domain.language.joining import INTERVALS_MAX, TEXTS_MAX, all_of, any_of, atoms_of
 from domain.language.native import COMPARISONS, is_safe_number
-from domain.language.plan import Const, Invoke, Logic, Part, PlannedRule
+from domain.language.plan import Const, Invoke, Logic, Loop, Part, PlannedRule, Variable
 from domain.language.ranges import Values
 
 _TEXT_TESTS: Final = frozenset({"contains", "startsWith", "endsWith"})
@@ -54,9 +54,26 @@ class _Exactly:
                 return all_of(found)
             return any_of(found) if _is_few(found) else None
         self._left -= 1
-        if self._left < 0 or not isinstance(part, Invoke) or not (_is_plain(part) or _is_another_text(part)):
+        if self._left < 0:
+            return None
+        if isinstance(part, Loop):
+            return self._reader.asked(part, True, False) if self._is_plain_macro(part) else None
+        if not isinstance(part, Invoke) or not (_is_plain(part) or _is_another_text(part)):
             return None
         return self._reader.asked(part, True, False)
+
+    def _is_plain_macro(self, part: Loop) -> bool:
+        """Return whether a macro is plain tests of one string with some constants, for any or all of them."""
+        constant, test = self._reader.constant(part.source), part.test
+        if part.kind not in {"exists", "all"} or len(part.variables) != 1 or constant is None:
+            return False
+        if not isinstance(test, Invoke) or test.name not in _TEXT_TESTS | {"=="}:
+            return False
+        left, right = test.arguments
+        if not isinstance(right, Variable) or right.name != part.variables[0] or not _is_string_of_path(left):
+            return False
+        texts = constant.value
+        return type(texts) is list and 0 < len(texts) <= TEXTS_MAX and all(type(one) is str and one for one in texts)
 
 
 def _is_plain(part: Invoke) -> bool:
@@ -74,10 +91,12 @@ def _is_plain(part: Invoke) -> bool:
         return _is_of_fact(left) and (type(value) is bool or is_safe_number(value))
     if part.name in COMPARISONS:
         return _is_of_fact(left) and is_safe_number(value)
-    if part.name != "in" or type(value) is not list or len(value) > min(TEXTS_MAX, INTERVALS_MAX):
+    if part.name != "in" or type(value) is not list:
         return False
     if all(type(item) is str for item in value):
-        return _is_string_of_path(left)
+        return len(value) <= TEXTS_MAX and _is_string_of_path(left)
+    if len(value) > INTERVALS_MAX:
+        return False
     return _is_of_fact(left) and all(type(item) is str or is_safe_number(item) for item in value)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from domain.language.demands import EACH, AllOf, AnyOf, Asked, Demand, PartKind, Step, TextParts, View
 from domain.language.ranges import EVERYTHING, Values, union
 
-TEXTS_MAX: Final = 2_000  # of one demand; with more it is for any string
+TEXTS_MAX: Final = 10_000  # of one demand, as many as a rule can hold; with more it is for any string
 INTERVALS_MAX: Final = 1_000  # of one demand; with more it is for all numbers from the lowest to the highest
 _COMPARED: Final = 8  # demands before one that may be the same
 NEVER: Final = AnyOf(())

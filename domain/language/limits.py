@@ -25,6 +25,7 @@ PARAMETER_LIST_ITEMS_MAX: Final = 1_000  # of a template's parameter that is a l
 
 # What an evaluation may use.
 STEPS_MAX: Final = 100_000  # elements visited by macros and list functions, over one rule and one fact
+UNMETERED_SEARCHES_MAX: Final = 50_000  # of strings in macros over constants; a string in lower case is the unit
 STRING_CODE_POINTS_MAX: Final = 1_000_000  # of a string or bytes that a rule makes
 LIST_ITEMS_MAX: Final = 100_000  # of a list or map that a rule makes
 COMPARED_ITEMS_MAX: Final = 1_000_000  # elements of lists and maps, however nested, that one `==` compares
@@ -41,4 +42,5 @@ DECIMAL_EXPONENT_MAX: Final = 6144
 DECIMAL_EXPONENT_MIN: Final = -6143
 
 assert SOURCE_CODE_POINTS_MAX >= 100_000, "generated rules of 100,000 code points are real"
+assert UNMETERED_SEARCHES_MAX >= 5 * (TOKENS_MAX // 2), "each text of a list may be looked for in a lowered string"
 assert NESTING_MAX * 6 < 1_000, "the deepest tree must fit Python's recursion limit"

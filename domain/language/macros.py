@@ -80,6 +80,7 @@ def _loop(
         for word, type_ in zip(words, types, strict=True)
         if word is not None
     }
+    outer, checker.rounds = checker.rounds, _rounds(checker, source)
     checker.loops += 1
     try:
         tested = None
@@ -93,6 +94,7 @@ def _loop(
             made = checker.all_bound(bindings, lambda: checker.check(node.arguments[place]))
     finally:
         checker.loops -= 1
+        checker.rounds = outer
     variables = tuple(binding.variable for binding in bindings.values())
     if kind == "list":
         type_ = list_of(made.type if made is not None else types[-1])
@@ -105,6 +107,14 @@ def _loop(
     parts = [part for part in (source, tested, made) if part is not None]
     tainted = any(part.tainted for part in parts)
     return Loop(node.span, node.mark, type_, tainted, kind, source, variables, tested, made)
+
+
+def _rounds(checker: Checker, source: Part) -> int | None:
+    """Return how often what a macro tests is evaluated, in one evaluation of the rule; None where facts tell."""
+    constant = checker.constant(source)
+    if checker.rounds is None or constant is None or type(constant.value) is not list:
+        return None
+    return checker.rounds * len(constant.value)
 
 
 def _nothing(node: tree.Node) -> Part:
@@ -148,9 +158,11 @@ def _sort_by(checker: Checker, node: tree.Call) -> Part | None:
     held, element = checker.fresh(), checker.fresh()
     source_type = source.type if source.type.kind == "list" else list_of(source.type.item)
     binding = Binding(element, source_type.item, source.tainted)
+    outer, checker.rounds = checker.rounds, None
     checker.loops += 1
     key = checker.bound(word, binding, lambda: checker.check(node.arguments[1]))
     checker.loops -= 1
+    checker.rounds = outer
     span, mark = node.span, node.mark
     variable = Variable(span, mark, source.type, source.tainted, held)
     tainted = source.tainted or key.tainted

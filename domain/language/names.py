@@ -9,6 +9,7 @@ from typing import Final
 
 from domain.language import tree
 from domain.language.library.catalogue import TYPE_NAMES
+from domain.language.limits import UNMETERED_SEARCHES_MAX
 from domain.language.plan import Const, Failure, Part, Select, Variable
 from domain.language.problems import Problem
 from domain.language.tokens import Positions
@@ -63,9 +64,12 @@ class NameChecker:
         self.decision_reads: dict[tuple[str, ...], None] = {}
         self.depth = 0
         self.loops = 0
+        self.rounds: int | None = 1  # of the macros over constants around a part; None: one is over something else
+        self.constants: dict[str, Const] = {}  # the lets that are constants, by their variables
         self._reading = False
         self._variables = 0
         self._patterns: set[str] = set()
+        self._searches = UNMETERED_SEARCHES_MAX
 
     def tell(self, code: str, message: str, span: tree.Span, hint: str | None = None) -> None:
         """Add an error."""
@@ -76,6 +80,12 @@ class NameChecker:
         if not self.lenient:
             self.tell(code, message, node.mark, hint)
         return Failure(node.span, node.mark, DYN, True, code, message)
+
+    def constant(self, part: Part) -> Const | None:
+        """Return the constant that a part is, by itself or as a `let`."""
+        if isinstance(part, Variable):
+            return self.constants.get(part.name)
+        return part if isinstance(part, Const) else None
 
     def fresh(self) -> str:
         """Return a new variable for compiled code."""

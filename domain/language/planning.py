@@ -100,7 +100,11 @@ def _check_lets(lets: tuple[tree.Let, ...], checker: Checker) -> tuple[tuple[str
             checker.tell("too-long", f"a rule has at most {LETS_MAX} lets", let.name_span)
             break
         else:
-            checker.scope[name] = Binding(f"let:{len(checked)}", value.type, value.tainted)
+            variable = f"let:{len(checked)}"
+            checker.scope[name] = Binding(variable, value.type, value.tainted)
+            constant = checker.constant(value)
+            if constant is not None:
+                checker.constants[variable] = constant
             checked.append((name, value))
     return tuple(checked)
 

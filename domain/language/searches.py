@@ -13,6 +13,7 @@ from typing import Any, Final
 from domain.language.evaluation import UNMETERED_CODE_POINTS_MAX
 from domain.language.lets import let_number
 from domain.language.library.strings import lower_ascii
+from domain.language.limits import SOURCE_CODE_POINTS_MAX
 from domain.language.native import OperatorWriter, is_plain
 from domain.language.plan import Const, Invoke, Logic, Loop, Part, Select, Variable
 
@@ -100,31 +101,42 @@ class SearchWriter(OperatorWriter):
         held = self._temporary()
         return f"(lowered({held} := {self.value(part.arguments[0])}) or lower({held}))"
 
-    def quick_search(self, part: Loop, held: str) -> tuple[Part, str] | None:
-        """Return the string that a macro over constants searches, and the search; None where the macro is another.
+    def quick_search(self, part: Loop, texts: Any, held: str) -> tuple[Part, str, bool] | None:
+        """Return the string that a macro over some constants searches, and the search; None for any other macro.
 
-        The search is the macro's result for a string that no steps are taken for, which a name holds.
+        The search is the macro's result for the string, which a name holds; the last of the three says whether that is
+        so only of a string that no steps are taken for.
         """
-        test, source = part.test, part.source
-        if part.kind not in {"all", "exists"} or not isinstance(source, Const) or not isinstance(test, Invoke):
+        test = part.test
+        if part.kind not in {"all", "exists"} or not isinstance(test, Invoke) or len(test.arguments) != 2:
             return None
-        texts = source.value
-        if test.name not in _SEARCHES or len(part.variables) != 1 or type(texts) is not list or not texts:
+        if len(part.variables) != 1 or type(texts) is not list or not texts:
+            return None
+        if test.name not in _SEARCHES and (test.name != "==" or part.kind == "all"):
             return None
         subject, variable = test.arguments
+        if test.name == "==" and isinstance(subject, Variable) and subject.name == part.variables[0]:
+            subject, variable = variable, subject
         if not isinstance(variable, Variable) or variable.name != part.variables[0]:
             return None
-        if not all(type(text) is str and len(text) < UNMETERED_CODE_POINTS_MAX for text in texts):
-            return None
+        is_metered = test.metered or subject != _unmetered(subject)
         subject = _unmetered(subject)
-        if _string_key(subject) is None:
+        if _string_key(subject) is None or (isinstance(subject, Variable) and subject.name == variable.name):
             return None
+        longest = UNMETERED_CODE_POINTS_MAX if is_metered else SOURCE_CODE_POINTS_MAX + 1
+        if not all(type(text) is str and len(text) < longest for text in texts):
+            return None
+        search = self._search_for(test.name, texts, held, every=part.kind == "all")
+        return subject, search, is_metered
+
+    def _search_for(self, name: str, texts: list[str], held: str, *, every: bool) -> str:
+        """Return the text of a search of the string that a name holds, for any or every one of some texts."""
+        if name == "==":
+            return self._one_of(held, texts)
         constant = self._constant(tuple(dict.fromkeys(texts)))
-        if part.kind == "all":
-            return subject, f"{_ALL[test.name]}({held}, {constant})"
-        if test.name == "contains":
-            return subject, f"holds_any({held}, {constant})"
-        return subject, f"{held}.{_PYTHON[test.name]}({constant})"
+        if every:
+            return f"{_ALL[name]}({held}, {constant})"
+        return f"holds_any({held}, {constant})" if name == "contains" else f"{held}.{_PYTHON[name]}({constant})"
 
 
 _MANY: Final = 9  # alternatives from which on looking one up is faster than comparing with each

@@ -58,7 +58,7 @@ from domain.language.values import (
     Uint,
 )
 
-STORED_VERSION: Final = 3
+STORED_VERSION: Final = 4
 _Head = tuple[Span, Span, Type, bool]
 PlanData = list[Any]
 

@@ -80,6 +80,15 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     return _literal_test(pattern) or _search_test(compiled)
 
 
+def is_pattern(pattern: str) -> bool:
+    """Return whether a text is a pattern that ``matches`` takes."""
+    try:
+        compile_pattern(pattern)
+    except ValueError:
+        return False
+    return True
+
+
 # A pattern that is a text, perhaps anchored; an escaped sign stands for itself.
 _LITERAL: Final = re.compile(r"(\^)?((?:[^\\.+*?()|\[\]{}^$]|\\[-.+*?()|\[\]{}^$/@_\\])*)(\$)?", re.DOTALL)
 

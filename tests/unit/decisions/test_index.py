@@ -57,6 +57,9 @@ STRING_TESTS = (
     *("{}.contains('a')", "{}.contains('ab')", "{}.startsWith('a')", "{}.startsWith('ab')", "{}.endsWith('b')"),
     *("{}.endsWith('ab') || {}.contains('c')", "{} == 'ab'", "{} in ['a', 'AB', 'b']", "{} != 'ab'"),
     *("{}.matches('ab')", "{}.matches('^a.*b$')", "{}.matches('(?i)ab')", "!{}.contains('a')"),
+    *("['a', 'bc'].exists(x, {}.contains(x))", "['ab', 'c'].exists(x, {}.endsWith(x))", "few.exists(x, {} == x)"),
+    *("['a', 'b'].all(x, {}.contains(x))", "few.exists_one(x, {}.startsWith(x))", "!few.exists(x, {}.contains(x))"),
+    *("['a', '^b', '('].exists(x, {}.matches(x))", "few.exists(x, x == {} && b == 1)", "[1, 'a'].exists(x, {} == x)"),
 )
 LISTED = (
     *("xs.exists(x, x == 1)", "xs.exists(x, x == 'a' || x == 2)", "xs.exists(x, x > 1 && x < 3)", "'a' in xs"),
@@ -118,7 +121,7 @@ def condition(chance: random.Random, *, chained: bool) -> str:
 def rule_text(chance: random.Random) -> str:
     """Make up a rule; a few read what others decided, or may stop, so that some sets are considered in turn."""
     chained = chance.random() < 0.06
-    lets = "let t = o.p\nlet n = xs.map(x, x).size()\n"
+    lets = "let t = o.p\nlet n = xs.map(x, x).size()\nlet few = ['ab', 'B', 'c']\n"
     if chance.random() < 0.06:
         cells = "\n".join(f"| {chance.choice(TEXTS)} | {chance.choice(('-', '> 1', '1..3'))} | {n} |" for n in range(3))
         columns = chance.choice(("a | o.x", "o.x | b", "a | xs.map(x, x).size()", "s | 10 / b"))
@@ -354,7 +357,7 @@ def test_a_value_of_a_type_that_json_does_not_have_is_for_each_rule_to_say() -> 
         "then set x = 1",
         "a == 1 || fact.id == 'x'",
         "int(s) == 1 && a == 1",
-        "xs.exists(x, x == a)",
+        "xs.exists(x, x == a + s)",
         "decision.a == 1",
         "fact.type == 'x'",
         "!has(payload.a) || a != 1",

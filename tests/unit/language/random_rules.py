@@ -41,8 +41,9 @@ LETS = (
 )
 KINDS = (
     *("compared", "compared", "between", "one of", "path", "viewed", "text", "text", "matches", "matches", "not", "or"),
-    *("or", "choice", "has", "loop", "loop", "loop", "in path", "size", "other", "other"),
+    *("or", "choice", "has", "loop", "loop", "loop", "spread", "in path", "size", "other", "other"),
 )
+MACROS = ("exists", "exists", "exists", "exists", "all", "exists_one", "filter")
 
 
 def condition(chance: random.Random, depth: int = 0) -> str:
@@ -102,12 +103,44 @@ def _part(chance: random.Random, paths: tuple[str, ...], depth: int) -> str:
             source = chance.choice(LISTS) if depth == 0 or chance.random() < 0.4 else f"v{depth - 1}.xs"
             text = f"{source}.{made}({name}, {test})"
             return f"{text}.size() {chance.choice(('> 0', '== 1', '!= 0', '< 2'))}" if made == "filter" else text
+        case "spread":
+            return _spread(chance, paths, depth)
         case "in path":
             return f"{constant} in {path if chance.random() < 0.3 else chance.choice(LISTS)}"
         case "size":
             return f"{path}.size() {chance.choice(('> 0', '== 0', '!= 0', '>= 1', '< 2'))}"
         case _:
             return chance.choice(OTHERS)
+
+
+def _spread(chance: random.Random, paths: tuple[str, ...], depth: int) -> str:
+    """Make up a macro over constants, which compares each of them with something of the fact."""
+    name, path, view = f"c{depth}", chance.choice(paths), chance.choice(VIEWS)
+    patterns = [f'"{pattern}"' for pattern in (*PATTERNS, "(", "a**", "[", "a{1001}")]
+    element, constants = name, TEXTS
+    match chance.randint(0, 7):
+        case 0 | 1:
+            test = (
+                f"{path}{view} == {name}" if chance.random() < 0.7 else f"{name} {chance.choice(('==', '!='))} {path}"
+            )
+            constants = TEXTS if chance.random() < 0.6 else CONSTANTS
+        case 2:
+            test, constants = f"{path}{view}.matches({name})", tuple(patterns)
+        case 3:
+            test, constants = f"{path} {chance.choice(('<', '>=', 'in'))} {name}", (*NUMBERS, "'a'", "[1, 'a']")
+        case 4:
+            test = f"{name} in {chance.choice(LISTS)}"
+            constants = CONSTANTS
+        case _:
+            element = chance.choice((name, name, name, f"{name}.lowerAscii()", f"{name}.x"))
+            test = f"{path}{view}.{chance.choice(('contains', 'contains', 'startsWith', 'endsWith'))}({element})"
+    if chance.random() < 0.25:
+        test += f"{chance.choice((' && ', ' || '))}{_part(chance, (*paths, name), depth + 1 if depth else 2)}"
+    listed = ", ".join(chance.choice(constants) for _ in range(chance.choice((0, 1, 2, 2, 3, 3, 4, 4))))
+    source = "few" if constants is TEXTS and chance.random() < 0.3 else f"[{listed}]"
+    made = chance.choice(MACROS)
+    text = f"{source}.{made}({name}, {test})"
+    return f"{text}.size() {chance.choice(('> 0', '== 1', '!= 0', '< 2'))}" if made == "filter" else text
 
 
 def rule_text(chance: random.Random) -> str:

@@ -20,6 +20,7 @@ from domain.language import (
     met_by,
 )
 from domain.language.demanding import ATOMS_MAX
+from domain.language.joining import TEXTS_MAX, few
 from domain.language.ranges import EVERYTHING, NOTHING, Values
 
 FACT = FactContext("f1", "order.placed")
@@ -125,6 +126,32 @@ test_of.__test__ = False
         ("let low = a.lowerAscii()\nwhen low.contains('x') || low == 'y'", "any(a lower: 'y'; a lower: contains 'x')"),
         ("a.trim() == 'x'", "a: contains 'x'"),
         ("[1, 5].exists(n, a > n)", "a: (1, inf]"),
+        # macros over constants
+        ("['x', 'y'].exists(t, a.lowerAscii().contains(t))", "a lower: contains 'x' 'y'"),
+        ("['x', 'Y'].exists(t, a.lowerAscii().contains(t.lowerAscii()))", "a lower: contains 'x' 'y'"),
+        ("['x', 'y'].all(t, a.contains(t))", "all(a: contains 'x'; a: contains 'y')"),
+        ("['x', 'y'].exists_one(t, a.startsWith(t))", "a: starts 'x' 'y'"),
+        ("['x', 'y'].filter(t, a.endsWith(t)).size() > 0", "a: ends 'x' 'y'"),
+        (
+            "let few = ['x', 'y']\nlet low = a.lowerAscii()\nwhen few.exists(t, low.endsWith(t))",
+            "a lower: ends 'x' 'y'",
+        ),
+        ("['x', 'y'].exists(t, a == t)", "a: 'x' 'y'"),
+        ("['x', 1].exists(t, t == a)", "any(a: 1 'x'; a.*: )"),
+        ("['x', 'y'].exists(t, t in xs)", "xs.*: 'x' 'y'"),
+        ("['x.*', 'y+'].exists(t, a.matches(t))", "a: contains 'x' 'y'"),
+        ("['^x', '('].exists(t, a.matches(t))", "any(a: text; a: starts 'x')"),
+        (
+            "['x', 'y'].exists(t, a.contains(t) && b == 1)",
+            "any(all(b: 1; a: contains 'x'); all(b: 1; a: contains 'y'))",
+        ),
+        ("['x', 'y'].exists(t, ['u', 'v'].exists(w, a.contains(t) || a.contains(w)))", "a: contains 'u' 'v' 'x' 'y'"),
+        ("['x'].exists(t, xs.exists(e, e.contains(t)))", "xs.*: contains 'x'"),
+        ("xs.exists(e, ['x', 'y'].exists(t, e.k == t))", "xs.*.k: 'x' 'y'"),
+        ("!['x', 'y'].exists(t, a.contains(t))", "a: text"),
+        ("!['x', 'y'].exists(t, a == t)", "a: [-inf, inf] !'x' !'y' null others false true"),
+        ("[].exists(t, a.contains(t))", "any()"),
+        ("['x', 'y'].exists(t, b)", "b: true"),
         # lists
         ("'x' in xs", "xs.*: 'x'"),
         ("!('x' in xs)", "xs: others"),
@@ -191,11 +218,15 @@ def test_what_a_pattern_requires(pattern, test):
 @pytest.mark.parametrize(
     ("source", "tree"),
     [
-        ("a == 1 && xs.exists(x, x == b)", "a?: 1"),
-        ("xs.exists(x, x == b) && a == 1", None),
-        ("a == 1 && xs.exists(x, x == b) && c == 1", "a?: 1"),
-        ("a > 1 && xs.exists(x, x == b)", "a?: (1, inf] text null others false true"),
-        ("a && xs.exists(x, x == b)", "a?: [-inf, inf] text null others true"),
+        ("a == 1 && xs.exists(x, x == b + c)", "a?: 1"),
+        ("xs.exists(x, x == b + c) && a == 1", None),
+        ("a == 1 && xs.exists(x, x == b + c) && c == 1", "a?: 1"),
+        ("a > 1 && xs.exists(x, x == b + c)", "a?: (1, inf] text null others false true"),
+        ("a && xs.exists(x, x == b + c)", "a?: [-inf, inf] text null others true"),
+        (
+            "['x'].exists(t, b.contains(t)) && a + b == 'xy'",
+            "any(b?: [-inf, inf] null others false true; b: contains 'x')",
+        ),
         ("a.contains('x') && int(s) == 1", "any(a?: [-inf, inf] null others false true; a: contains 'x')"),
         ("(a == 1 || b == 2) && int(s) == 1", "any(a?: 1; b?: 2)"),
         ("!has(a.b) && int(s) == 1", "a.b?: "),
@@ -218,15 +249,49 @@ def test_a_large_rule_demands_a_set_of_texts():
 
 
 def test_a_tree_has_a_bound():
-    count = ATOMS_MAX + 1
-    either = " || ".join(f"f{n} == {n}" for n in range(count))
+    texts = ", ".join(f"'{n}'" for n in range(ATOMS_MAX // 2 + 1))
+    either = f"[{texts}].exists(x, a.contains(x) && b.contains(x))"
     assert compile_rule(either).demand is None
     assert shown(compile_rule(f"a == 1 && ({either})").demand) == "a: 1"
+    asked = compile_rule(f"[{texts}].all(x, a.contains(x) && b.contains(x))").demand
+    assert len(asked.items) == ATOMS_MAX
+    assert asked.items[:2] == (Demand(("a",), part("0")), Demand(("b",), part("0")))
+
+
+def part(text):
+    return TextParts(PartKind.CONTAINS, frozenset({text}))
 
 
 def test_many_alternatives_of_one_path_have_a_bound():
     assert shown(compile_rule(f"a in {list(range(0, 4_000, 2))}").demand) == "a: [0, 3998]"
-    assert shown(compile_rule(f"a in {[str(n) for n in range(2_001)]}").demand) == "a: text"
+    texts = [str(n) for n in range(TEXTS_MAX)]
+    assert compile_rule(f"a in {texts[:-10]}").demand == Demand(("a",), Values(texts=frozenset(texts[:-10])))
+    halves = f"let few = {texts[: TEXTS_MAX // 2]}\nwhen few.exists(x, a == x) || few.exists(x, a == 'x' + x)"
+    assert compile_rule(halves).demand is None
+    assert few(Values(texts=frozenset([*texts, "x"]))) == Values(all_texts_but=True)
+
+
+def test_the_longest_list_of_texts_is_a_demand_for_all_of_them():
+    """As many texts as a rule can hold, looked for one after the other in a string in lower case."""
+    texts = [f"{n}" for n in range(TEXTS_MAX - 30)]
+    rule = compile_rule(f"{texts}.exists(x, a.lowerAscii().contains(x))".replace("'", '"'))
+    assert rule.demand == Demand(("a",), TextParts(PartKind.CONTAINS, frozenset(texts)), view=View.LOWER)
+    assert rule.evaluate({"a": "x" * 300_000}, FACT, {}) is None
+
+
+def test_strings_that_a_function_goes_through_again_and_again_are_looked_at_up_to_a_size():
+    """Where size counts, a fact that is too large meets the demand, and fails; others are told apart."""
+    texts = ", ".join(f"'{n}'" for n in range(50))
+    rule = compile_rule(f"[{texts}].exists(x, a.indexOf(x) >= 0)")
+    assert rule.demand is not None
+    for large in ("q" * 1_000_001, ["q"] * (EACH_MAX + 1)):
+        assert met_by(rule.demand, {"a": large})
+    assert not met_by(rule.demand, {})
+    rule = compile_rule(f"xs.exists(x, [{texts}].exists(t, t in a))")
+    assert met_by(rule.demand, {"xs": [1], "a": ["7"]})
+    assert met_by(rule.demand, {"xs": [1], "a": ["q"] * (EACH_MAX + 1)})
+    assert not met_by(rule.demand, {"xs": [1], "a": ["q"] * EACH_MAX})
+    assert rule.evaluate({"xs": [1] * EACH_MAX, "a": ["q"] * EACH_MAX}, FACT, {}) is None
 
 
 def test_lets_that_use_one_another_over_and_over_take_no_longer():

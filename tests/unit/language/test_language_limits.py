@@ -41,6 +41,7 @@ from domain.language.limits import (
     TABLE_COLUMNS_MAX,
     TABLE_ROWS_MAX,
     TOKENS_MAX,
+    UNMETERED_SEARCHES_MAX,
 )
 from domain.language.planning import plan_rule
 
@@ -103,7 +104,7 @@ RUNNING = {
 TESTED_BELOW = {
     "CODE_CHARACTERS_MAX", "PROBLEMS_MAX", "PARAMETER_LIST_ITEMS_MAX", "PARAMETER_NAME_LENGTH_MAX",
     "EXPLAINED_PARTS_MAX", "EXPLAINED_DEPTH_MAX", "REGEX_MEMORY_BYTES_MAX", "DECIMAL_DIGITS", "DECIMAL_EXPONENT_MAX",
-    "DECIMAL_EXPONENT_MIN",
+    "DECIMAL_EXPONENT_MIN", "UNMETERED_SEARCHES_MAX",
 }  # fmt: skip
 
 
@@ -124,6 +125,22 @@ def test_a_rule_past_a_limit_is_refused(name):
     size, source, code = WRITTEN[name]
     problems = [problem for problem in check_rule(source(size + 1)) if problem.severity == "error"]
     assert [problem.code for problem in problems] == [code]
+
+
+def test_searches_in_macros_over_constants_take_steps_from_a_limit_on():
+    """Each of 500 texts is looked for in a long string so often that one more time is a fault."""
+    texts = ", ".join(f"'text{number}'" for number in range(500))
+    times = UNMETERED_SEARCHES_MAX // (500 * 4)
+    assert times * 500 * 4 == UNMETERED_SEARCHES_MAX
+    for count, fails in ((times, False), (times + 1, True)):
+        tests = " || ".join(f"f{number % 2}.contains(x)" for number in range(count))
+        rule = compile_rule(f"let texts = [{texts}]\nwhen texts.exists(x, {tests})")
+        fact = {"f0": "a" * 60_000, "f1": "b" * 60_000}
+        if fails:
+            with pytest.raises(RuleFault, match=str(STEPS_MAX)):
+                rule.evaluate(fact, FACT, {})
+        else:
+            assert rule.evaluate(fact, FACT, {}) is None
 
 
 @pytest.mark.parametrize("name", RUNNING)

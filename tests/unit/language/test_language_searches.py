@@ -91,23 +91,37 @@ def test_a_test_of_another_string_absorbs_what_one_lacks():
     assert rule.condition({"a": "z"}, FACT, {}) is None
 
 
-def test_a_macro_over_constants_takes_the_steps_that_it_takes():
-    """A string that is gone through again for each of many texts is a fault where it was one before."""
+@pytest.mark.parametrize("source", ["[{}].exists(e, {})", "let texts = [{}]\nwhen texts.exists(e, {})"])
+@pytest.mark.parametrize("test", ["a.lowerAscii().contains(e)", "a.endsWith(e)", "a == e", "e == a", "a.matches(e)"])
+def test_a_macro_over_constants_takes_no_steps_for_the_size_of_the_string(source, test):
+    """It is what the alternatives written out would be, however long the string is."""
+    texts = ", ".join(f'"text{number}"' for number in range(500))
+    rule = compile_rule(source.format(texts, test))
+    for filler in ("a", "a" * 254, "a" * 255, "a" * 256, "a" * 200_000):
+        assert rule.evaluate({"a": filler}, FACT, {}) is None
+        assert (rule.evaluate({"a": f"{filler}text499"}, FACT, {}) is None) is ("==" in test)
+    assert rule.evaluate({"a": "text499"}, FACT, {}) is not None
+    for absent in ({}, {"a": None}, {"a": ["text499"]}, {"a": 1}):
+        assert rule.evaluate(absent, FACT, {}) is None
+
+
+def test_a_macro_over_constants_within_one_over_the_fact_takes_the_steps_that_it_takes():
+    """A string that is gone through again for each of many elements is a fault."""
     texts = ", ".join(f'"text{number}"' for number in range(1_000))
-    rule = compile_rule(f"[{texts}].exists(e, a.lowerAscii().contains(e))")
-    assert rule.evaluate({"a": "a" * 255}, FACT, {}) is None
-    assert rule.evaluate({"a": "TEXT999"}, FACT, {}) is not None
-    assert rule.evaluate({"a": "a" * 2_000 + "text999"}, FACT, {}) is not None
+    rule = compile_rule(f"l.exists(x, [{texts}].exists(e, a.lowerAscii().contains(e)))")
+    assert rule.evaluate({"l": [1], "a": "a" * 255}, FACT, {}) is None
+    assert rule.evaluate({"l": [1], "a": "TEXT999"}, FACT, {}) is not None
+    assert rule.evaluate({"l": [1], "a": "a" * 2_000 + "text999"}, FACT, {}) is not None
     with pytest.raises(RuleFault, match=str(STEPS_MAX)):
-        rule.evaluate({"a": "a" * 20_000}, FACT, {})
+        rule.evaluate({"l": [1], "a": "a" * 20_000}, FACT, {})
 
 
 @pytest.mark.parametrize(("length", "fails"), [(255, False), (256, True)])
-def test_a_macro_over_long_constants_takes_steps_for_them(length, fails):
+def test_a_macro_over_long_constants_takes_steps_for_them_within_one_over_the_fact(length, fails):
     """A list takes all steps but those that two long texts take."""
     texts = ", ".join(f'"{sign * length}"' for sign in "bc")
-    rule = compile_rule(f"l.all(e, e == 0) && [{texts}].exists(e, a.contains(e))")
-    fact = {"l": [0] * (STEPS_MAX - 4), "a": "a"}
+    rule = compile_rule(f"l.all(e, e == 0) && m.exists(x, [{texts}].exists(e, a.contains(e)))")
+    fact = {"l": [0] * (STEPS_MAX - 6), "m": [1], "a": "a"}
     if fails:
         with pytest.raises(RuleFault, match=str(STEPS_MAX)):
             rule.evaluate(fact, FACT, {})
