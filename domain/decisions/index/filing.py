@@ -30,9 +30,13 @@ _COVER_MAX: Final = 10_000  # demands that one rule is filed under
 _PAIRED_DEMANDS_MAX: Final = 4  # demands of a rule, the most selective, that pairs are made of
 _SHARE_MAX: Final = 0.9  # of the facts; a rule that more of them meet is tried on every fact
 _MARGIN: Final = 0.25  # by which numbers are taken to lie outside the bounds that rules name, of their span
+_CONTAINED_PER_RULE: Final = 16  # texts that are looked for in the time in which a rule is tried
+_PLACED_PER_RULE: Final = 256  # the same at the start or end of a string
 _PRESENT: Final = 0.5  # share of the facts that have a path of which nothing but that is asked
+_LARGE: Final = 0.01  # share of the facts that have more at a path than is looked at
 _PART: Final = 0.5  # share of the strings that a contained text of one letter is taken to be in
 _LETTER: Final = 0.6  # part of those that are left with each letter more
+_PARTS: Final = 0.5  # share of the strings that any number of texts are taken to be in, none of which is in so many
 
 Filed = list[tuple[Label, Demand]]
 FiledTwice = list[tuple[Label, Demand, Demand]]
@@ -128,16 +132,25 @@ def _cover(asked: Asked, spreads: Mapping[Place, Spread], *, absent: bool) -> Co
     if isinstance(asked, AllOf):
         return min([one for one in found if one is not None], key=_share, default=None)
     demands: list[Demand] = []
+    of_parts: list[float] = []
     share = 0.0
     for one in found:
         if one is None:
             return None
-        share += one.share
+        if all(isinstance(demand.test, TextParts) for demand in one.demands):
+            of_parts.append(one.share)
+        else:
+            share += one.share
         demands += one.demands
-    return Cover(share, tuple(demands))
+    return Cover(share + _share_of_any(of_parts), tuple(demands))
 
 
 _share = attrgetter("share")
+
+
+def _share_of_any(shares: Sequence[float]) -> float:
+    """Return about which part of the facts has any of some parts of strings: many rare ones are not common."""
+    return max(min(_PARTS, sum(shares)), max(shares, default=0.0))
 
 
 def _can_be_paired(asked: Asked) -> TypeGuard[Demand]:
@@ -158,7 +171,23 @@ def _covers_within(rules: Rules, covers: Mapping[Label, Cover], kept: Mapping[Pl
 
 
 def _counts(covers: Iterable[Cover]) -> Counter[Place]:
-    return Counter(place for cover in covers for place in {place_of(demand) for demand in cover.demands})
+    """Return how many rules are filed under each place; one that looks for many texts counts for several."""
+    counts: Counter[Place] = Counter()
+    for cover in covers:
+        counts.update(dict.fromkeys(map(place_of, cover.demands), _weight(cover)))
+    return counts
+
+
+def _weight(cover: Cover) -> int:
+    """Return how many common rules can be tried while one is that looks for the texts of a cover."""
+    contained = placed = 0
+    for demand in cover.demands:
+        if isinstance(demand.test, TextParts):
+            if demand.test.kind is PartKind.CONTAINS:
+                contained += len(demand.test.texts)
+            else:
+                placed += len(demand.test.texts)
+    return 1 + contained // _CONTAINED_PER_RULE + placed // _PLACED_PER_RULE
 
 
 # How selective a demand is
@@ -201,6 +230,8 @@ class Spread:
         test, kinds = demand.test, self.kinds
         if isinstance(test, TextParts):
             return self._share_of_parts(test)
+        if not test:
+            return _PRESENT if demand.absent else _LARGE
         shares: list[float] = []
         if kinds.texts:
             named = len(test.texts) / (self.texts + 1)
@@ -212,14 +243,23 @@ class Spread:
         if kinds.bools:
             shares.append(len(test.bools) / 2)
         if kinds.null:
-            shares.append(float(test.null) / 2)
+            # Where nothing else is told apart, it is null from all that is not.
+            shares.append((test.null or (test.others and not shares)) / 2)
         return sum(shares) / len(shares) if shares else _PRESENT
 
     def _share_of_parts(self, parts: TextParts) -> float:
         """Return about which part of the strings has one of some texts: less for long ones, and at a certain place."""
         placed = _PART if parts.kind is PartKind.CONTAINS else _PART * _LETTER
         popular = self.popular_parts
-        return min(1.0, sum(max(placed * _LETTER ** (len(text) - 1), popular.get(text, 0.0)) for text in parts.texts))
+        rare: list[float] = []
+        share = 0.0
+        for text in parts.texts:
+            usual = placed * _LETTER ** (len(text) - 1)
+            if text in popular:
+                share += max(usual, popular[text])
+            else:
+                rare.append(usual)
+        return min(1.0, share + _share_of_any(rare))
 
     def _part(self, low: float, high: float) -> float:
         if low == high:

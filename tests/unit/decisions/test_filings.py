@@ -5,7 +5,7 @@ from __future__ import annotations
 from domain.decisions.index import RULES_MIN, FilingKind, filings_of
 from domain.decisions.ruleset import BoundRule, Ruleset
 from domain.language import compile_rule
-from domain.language.demands import View
+from domain.language.demands import Asked, View
 from domain.rules.content import Priority
 
 
@@ -61,6 +61,45 @@ def test_rules_that_are_tried_on_every_fact_have_no_filing() -> None:
     texts = [*some_like("a == #"), "a == 1 || true", "then set x = 1"]
     assert filed(texts)[RULES_MIN:] == [(), ()]
     assert filed(some_like("a == #")[:3]) == [(), (), ()]
+
+
+def test_presence_is_not_taken_for_selective() -> None:
+    """A field that rules ask to be there, or not to be null, many facts have: a narrow demand is the better one."""
+    for asked in ("a != null", "has(o.a)", "!has(o.a)", "a != true", "!(a == null)"):
+        found = filings_of(
+            {number: compile_rule(text).demand for number, text in enumerate(some_like(f"{asked} && b == '#'"))}
+        )
+        assert [demand.path for filings in found.values() for one in filings for demand in one.demands] == (
+            [("b",)] * RULES_MIN
+        ), asked
+    shares = [one.share for filings in filings_of(demands_of("a != null")).values() for one in filings]
+    assert shares
+    assert min(shares) >= 0.5
+
+
+def demands_of(text: str) -> dict[float, Asked | None]:
+    return {number: compile_rule(one).demand for number, one in enumerate(some_like(text))}
+
+
+def test_a_fact_that_is_too_large_to_look_at_is_taken_to_be_rare() -> None:
+    """Demands through lists stand beside one for large lists, which keeps no rule from being found."""
+    assert set(filed(some_like("a == '#' && xs.exists(x, x == b)"))) == {
+        (
+            ("xs.[]", FilingKind.EQUALITY, View.AS_IS),
+            ("b.[]", FilingKind.EQUALITY, View.AS_IS),
+            ("a", FilingKind.EQUALITY, View.AS_IS),
+        )
+    }
+
+
+def test_a_long_list_of_rare_texts_is_looked_up() -> None:
+    """Thousands of texts are in few strings, and one rule that looks for them takes as long as many rules."""
+    names = ", ".join(f"'\\\\name{number}.sys'" for number in range(2_000))
+    for macro in ("endsWith", "contains"):
+        texts = [f"[{names}].exists(x, image.lowerAscii().{macro}(x))", *some_like("a == '#'")]
+        assert filed(texts)[0] == (("image", FilingKind(macro.removesuffix("With")), View.LOWER),)
+    parts = " || ".join(f"(cmd.contains('word {n}') && image.endsWith('{n}.exe'))" for n in range(500))
+    assert len(filed([parts, *some_like("a == '#'")])[0]) == 500
 
 
 def test_a_ruleset_tells_of_the_rules_that_a_type_meets_also_after_changes() -> None:
