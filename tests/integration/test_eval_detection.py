@@ -20,7 +20,7 @@ from worker.cli.evaluate import evaluate
 RULES = int(os.environ.get("RULESTREAM_DETECTION_RULES", "200"))
 EVENTS = int(os.environ.get("RULESTREAM_DETECTION_EVENTS", "300"))
 SEED = int(os.environ.get("RULESTREAM_DETECTION_SEED", "2"))
-GIANTS = 6  # rules of tens of thousands of characters: one of each form
+GIANTS = 9  # rules of tens of thousands of characters: one of each form
 ATTACKS = 0.3  # share of the events that are made to meet a rule
 
 

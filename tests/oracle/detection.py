@@ -10,14 +10,16 @@ The shapes of a tree:
     ("in", path, folded, literals)           ("has", path)             ("matches", path, pattern)
     ("number", path, operator, number)       ("int", path, operator, number)   of a string, which may be none
     ("exists", path, item) ("every", path, item)   over a list's elements; ``("@", …)`` is a path from the element
-    ("among", path, way, literals)           ["a", "b"].exists(x, path.lowerAscii().contains(x))
+    ("among", macro, path, folded, way, literals)   ["a", "b"].exists(x, path.contains(x))
+                                             way: as of a text, or matches, or in (x in path, a list); macro: exists,
+                                             all, exists_one, or filter with a size over 0
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -25,11 +27,13 @@ from typing import Any, Final
 Tree = tuple[Any, ...]
 Path = tuple[str, ...]
 Verdict = bool | str
+Names = dict[tuple[str, ...], str]  # of lets, by the path that each holds in lower case, or by LIST and the list
 
 MISSING: Final = "missing"
 FAULT: Final = "fault"
 PRIORITIES: Final = ("CRITICAL", "HIGH", "MEDIUM", "LOW")  # in order
 ABSENT: Final = object()
+LIST: Final = "[]"  # no step of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,15 @@ class Detection:
     def text(self) -> str:
         """The rule in the rule language."""
         paths = [path for path, count in _folded_paths(self.tree).items() if count > 1] if self.by_let else []
-        names = {path: f"text{number}" for number, path in enumerate(paths)}
+        names: Names = {path: f"text{number}" for number, path in enumerate(paths)}
+        lists = list(dict.fromkeys(_lists(self.tree))) if self.by_let else []
+        names |= {(LIST, *literals): f"list{number}" for number, literals in enumerate(lists)}
         condition = _written(self.tree, names)
         if self.is_bare and not self.types and not names:
             return condition
         lines = [f"on {', '.join(self.types)}"] if self.types else []
-        lines += [f"let {name} = {_joined(path)}.lowerAscii()" for path, name in names.items()]
+        lines += [f"let text{number} = {_joined(path)}.lowerAscii()" for number, path in enumerate(paths)]
+        lines += [f"let list{number} = {_listed(literals)}" for number, literals in enumerate(lists)]
         lines.append(f"when {condition}")
         lines += ["then", f"  append {_quoted(self.name)} to alerts", "  add 10 to score"]
         return "\n".join(lines)
@@ -119,8 +126,23 @@ def _in(tree: Tree, event: Any, element: Any) -> Verdict:
 
 
 def _among(tree: Tree, event: Any, element: Any) -> Verdict:
-    _, path, way, literals = tree
-    return _joint((_text(("text", path, True, way, one), event, element) for one in literals), decides=True)
+    _, macro, path, folded, way, literals = tree
+    verdicts = [_of_constant(path, folded, way, one, event, element) for one in literals]
+    if macro in {"exists", "all"}:
+        return _joint(verdicts, decides=macro == "exists")
+    failed = next((one for one in verdicts if one in (MISSING, FAULT)), None)  # the first that fails, fails all
+    if failed is not None:
+        return failed
+    return verdicts.count(True) == 1 if macro == "exists_one" else True in verdicts
+
+
+def _of_constant(path: Path, folded: bool, way: str, literal: str, event: Any, element: Any) -> Verdict:
+    if way == "matches":
+        return _matches(("matches", path, literal), event, element)
+    if way != "in":
+        return _text(("text", path, folded, way, literal), event, element)
+    values = value_at(path, event, element)
+    return MISSING if type(values) not in (list, dict) else any(type(one) is str and one == literal for one in values)
 
 
 def _has(tree: Tree, event: Any, element: Any) -> Verdict:
@@ -203,7 +225,7 @@ _NUMBERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 # A tree in the rule language
 
 
-def _written(tree: Tree, names: dict[Path, str]) -> str:
+def _written(tree: Tree, names: Names) -> str:
     kind = tree[0]
     if kind in {"all", "any"}:
         word = " && " if kind == "all" else " || "
@@ -219,8 +241,7 @@ def _written(tree: Tree, names: dict[Path, str]) -> str:
     if kind == "in":
         return f"{_subject(path, names, folded=tree[2])} in [{', '.join(map(_quoted, tree[3]))}]"
     if kind == "among":
-        listed = ", ".join(map(_quoted, tree[3]))
-        return f"[{listed}].exists(x, {_subject(path, names, folded=True)}.{tree[2]}(x))"
+        return _written_among(tree, names)
     if kind == "has":
         return f"has({_joined(path if len(path) > 1 else ('payload', *path))})"
     if kind == "matches":
@@ -233,7 +254,19 @@ def _written(tree: Tree, names: dict[Path, str]) -> str:
     return f"{_joined(path)}.{macro}(e, {_written(tree[2], names)})"
 
 
-def _subject(path: Path, names: dict[Path, str], *, folded: bool) -> str:
+def _written_among(tree: Tree, names: Names) -> str:
+    _, macro, path, folded, way, literals = tree
+    source = names.get((LIST, *literals)) or _listed(literals)
+    subject = _subject(path, names, folded=folded)
+    test = {"in": f"x in {subject}", "==": f"{subject} == x"}.get(way, f"{subject}.{way}(x)")
+    return f"{source}.{macro}(x, {test})" + (".size() > 0" if macro == "filter" else "")
+
+
+def _listed(literals: Iterable[str]) -> str:
+    return f"[{', '.join(map(_quoted, literals))}]"
+
+
+def _subject(path: Path, names: Names, *, folded: bool) -> str:
     if not folded:
         return _joined(path)
     return names.get(path) or f"{_joined(path)}.lowerAscii()"
@@ -250,6 +283,20 @@ def _quoted(text: str) -> str:
 def _folded_paths(tree: Tree) -> dict[Path, int]:
     """Return how often each path of the event is seen in lower case."""
     found: dict[Path, int] = {}
+    for one in _tests(tree):
+        path, folded = (one[2], one[3]) if one[0] == "among" else (one[1], one[0] in {"text", "in"} and one[2])
+        if folded and path[0] != "@":
+            found[path] = found.get(path, 0) + 1
+    return found
+
+
+def _lists(tree: Tree) -> list[tuple[str, ...]]:
+    """Return the lists of constants that macros go over."""
+    return [tuple(one[5]) for one in _tests(tree) if one[0] == "among"]
+
+
+def _tests(tree: Tree) -> Iterator[Tree]:
+    """Return the parts of a tree that test something of the event."""
     waiting = [tree]
     while waiting:
         one = waiting.pop()
@@ -259,8 +306,5 @@ def _folded_paths(tree: Tree) -> dict[Path, int]:
             waiting.append(one[1])
         elif one[0] in {"exists", "every"}:
             waiting.append(one[2])
-        elif one[0] == "among" or (one[0] in {"text", "in"} and one[2] is True):
-            path = one[1]
-            if path[0] != "@":
-                found[path] = found.get(path, 0) + 1
-    return found
+        else:
+            yield one

@@ -149,8 +149,8 @@ class _Rules(_Words):
         return self._detection(f"{self.word()} {self.word()} {number}", types, self._condition(event_type))
 
     def giant(self, number: int) -> Detection:
-        """Draw a rule with a long list of what is known to be bad, of one of six forms in turn."""
-        form = number % 6
+        """Draw a rule with a long list of what is known to be bad, of one of nine forms in turn."""
+        form = number % 9
         tree: Tree
         if form == 0:
             event_type, path = DNS, ("dns", "question", "name")
@@ -169,9 +169,22 @@ class _Rules(_Words):
         elif form == 4:
             event_type, path = NETWORK, ("destination", "domain")
             tree = ("in", path, False, [f"{self.word()}.{self.domain()}" for _ in range(3_500)])
-        else:
+        elif form == 5:
             event_type, path = PROCESS, ("process", "command_line")
-            tree = ("among", path, "contains", [f"{self.word(5)} {self.option()} {self.word()}" for _ in range(2_500)])
+            texts = [f"{self.word(5)} {self.option()} {self.word()}" for _ in range(2_500)]
+            tree = ("among", "exists", path, True, "contains", texts)
+        elif form == 6:
+            event_type, path = NETWORK, ("destination", "domain")
+            texts = [f".{self.domain()}" for _ in range(5_000)]
+            tree = ("among", self.random.choice(("exists", "filter")), path, True, "endsWith", texts)
+        elif form == 7:
+            event_type, path = PROCESS, ("process", "hash", "sha256")
+            tree = ("among", "exists", path, True, "==", [self.digest() for _ in range(1_100)])
+        else:
+            event_type = PROCESS
+            tree = ("any", [("all", [("text", ("process", "command_line"), True, "contains", self.word(4)),
+                                     ("text", ("process", "image"), True, "endsWith", f"\\{self.program()}.exe")])
+                            for _ in range(650)])  # fmt: skip
         return self._detection(f"known bad {number}", (event_type,), tree)
 
     def _detection(self, name: str, types: tuple[str, ...], tree: Tree) -> Detection:
@@ -183,6 +196,8 @@ class _Rules(_Words):
             PROCESS: self._of_process, REGISTRY: self._of_registry, NETWORK: self._of_network, FILE: self._of_file,
             DNS: self._of_dns, CLOUD: self._of_cloud,
         }[event_type]  # fmt: skip
+        if event_type == PROCESS and self.chance(0.08):
+            return ("text", ("process", "command_line"), self.chance(0.5), "contains", self._line())
         items = make()
         if self.chance(0.35):
             items.append(("not", self._filter(event_type)))
@@ -227,9 +242,36 @@ class _Rules(_Words):
             items.append((self.random.choice(("exists", "every")), ("process", "args"), test))
         elif extra < 0.33:
             items.append(("int", ("event", "code"), "==", self.random.choice((1, 4688))))
-        elif extra < 0.35:
-            items.append(("among", command, "contains", self.few(self.option, 3, 12)))
+        elif extra < 0.42:
+            items.append(self._among(command, paths["original"]))
+        elif extra < 0.46:
+            items.append(("text", command, self.chance(0.5), "contains", self._line()))
         return items
+
+    def _among(self, command: Path, name: Path) -> Tree:
+        """Draw a macro over constants."""
+        way = self.random.choice(("contains", "contains", "startsWith", "endsWith", "==", "matches", "in"))
+        macro = self.random.choice(("exists", "exists", "exists", "exists_one", "filter", "all"))
+        if way == "in":
+            return ("among", macro, ("process", "args"), False, way, self.few(lambda: f"-{self.word(2)}", 1, 12))
+        if way == "==":
+            return ("among", macro, name, True, way, [f"{one}.exe" for one in self.few(self.program, 2, 40)])
+        if way == "matches":
+            return (
+                "among",
+                macro,
+                command,
+                False,
+                way,
+                self.few(lambda: f"-{self.word(1)}[a-z]+ ?{self.word(1)}", 1, 6),
+            )
+        if macro == "all":
+            return ("among", macro, command, True, "contains", self.few(self.option, 1, 3))
+        return ("among", macro, command, self.chance(0.8), way, self.few(self.option, 3, 40))
+
+    def _line(self) -> str:
+        """Draw a text that is longer than those of most rules."""
+        return " ".join(self.word() for _ in range(self.random.randint(9, 30)))
 
     def _of_registry(self) -> list[Tree]:
         key, details, image = (("registry", "key"), ("registry", "details"), ("process", "image"))
@@ -461,7 +503,7 @@ class _Events(_Words):
         elif kind == "in":
             self._put_text(tree[1], "==", self.random.choice(tree[3]), event, done, folded=tree[2])
         elif kind == "among":
-            self._put_text(tree[1], tree[2], self.random.choice(tree[3]), event, done, folded=True)
+            self._meet_among(tree, event, done)
         elif kind == "number":
             _put(tree[1], tree[3], event)
         elif kind == "int":
@@ -469,10 +511,21 @@ class _Events(_Words):
         elif kind == "exists" and tree[2][0] == "text" and tree[2][1] == ("@",):
             _put(tree[1], [self.word(), tree[2][4].upper() + self.word()], event)
 
+    def _meet_among(self, tree: Tree, event: dict[str, Any], done: dict[Path, str]) -> None:
+        _, macro, path, folded, way, literals = tree
+        if way == "in":
+            _put(path, [self.word(), *(literals if macro == "all" else (self.random.choice(literals),))], event)
+            return
+        for literal in literals if macro == "all" else (self.random.choice(literals),):
+            text = literal.replace("[a-z]+ ?", self.word(1)) if way == "matches" else literal
+            self._put_text(path, "contains" if way == "matches" else way, text, event, done, folded=folded)
+
     def _put_text(
         self, path: Path, way: str, literal: str, event: dict[str, Any], done: dict[Path, str], *, folded: bool
     ) -> None:
         before = done.get(path, "")
+        if way == "contains" and len(literal) > 80 and self.chance(0.5):
+            literal = literal[self.random.randint(1, len(literal) - 70) :]  # nearly, but not as a whole
         text = self.cased(literal) if folded else literal
         if way == "startsWith":
             text = text + before
