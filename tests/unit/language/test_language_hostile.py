@@ -6,6 +6,7 @@ import random
 import sys
 import tracemalloc
 import types
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -325,3 +326,23 @@ def test_a_hostile_condition_is_stopped(source):
     rule = compile_rule(source)
     fact = {"a": list(range(50_000)), "s": "x" * 200_000}
     decide(rule, fact)
+
+
+@pytest.mark.parametrize("call", ["int", "uint", "double", "decimal", "duration", "timestamp", "ip", "cidr", "bool"])
+def test_a_text_of_thousands_of_digits_is_a_value_or_a_fault(call):
+    """More digits than Python makes an int of, in whatever place of a number."""
+    digits = "9" * 5_000
+    rule = compile_rule(f"{call}(s) == {call}(t)")
+    for text in (digits, f"-{digits}", f"0.{digits}", f"1e{digits}", f"{digits}s", f"1.1.1.{digits}", f"::{digits}",
+                 f"1.1.1.1/{digits}", f"{digits}-01-01T00:00:00Z", f"1970-01-01T00:00:00.{digits}Z"):  # fmt: skip
+        with suppress(RuleFault):
+            rule.evaluate({"s": text, "t": text}, FACT, {})
+        with suppress(RuleFault, InvalidRuleError):
+            compile_rule(f'{call}("{text}") == {call}(t)').evaluate({"t": text}, FACT, {})
+
+
+def test_an_int_of_a_text_of_thousands_of_digits_is_a_fault():
+    for call in ("int", "uint"):
+        with pytest.raises(RuleFault) as caught:
+            compile_rule(f"{call}(s) == {call}(1)").evaluate({"s": "9" * 5_000}, FACT, {})
+        assert caught.value.code == "conversion"
