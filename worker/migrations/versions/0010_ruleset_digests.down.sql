@@ -1,0 +1,1 @@
+DROP INDEX ruleset_member_digests;
