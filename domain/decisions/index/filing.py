@@ -36,7 +36,8 @@ _PRESENT: Final = 0.5  # share of the facts that have a path of which nothing bu
 _LARGE: Final = 0.01  # share of the facts that have more at a path than is looked at
 _PART: Final = 0.5  # share of the strings that a contained text of one letter is taken to be in
 _LETTER: Final = 0.6  # part of those that are left with each letter more
-_PARTS: Final = 0.5  # share of the strings that any number of texts are taken to be in, none of which is in so many
+_LISTED: Final = 0.2  # share of the strings that have, or are, one of a long list of rare texts
+_LISTED_MIN: Final = 64  # texts that strings are compared with, from which on they are taken for a list of rare ones
 
 Filed = list[tuple[Label, Demand]]
 FiledTwice = list[tuple[Label, Demand, Demand]]
@@ -150,7 +151,7 @@ _share = attrgetter("share")
 
 def _share_of_any(shares: Sequence[float]) -> float:
     """Return about which part of the facts has any of some parts of strings: many rare ones are not common."""
-    return max(min(_PARTS, sum(shares)), max(shares, default=0.0))
+    return min(sum(shares), max(_LISTED, 3 * max(shares, default=0.0)))
 
 
 def _can_be_paired(asked: Asked) -> TypeGuard[Demand]:
@@ -235,6 +236,8 @@ class Spread:
         shares: list[float] = []
         if kinds.texts:
             named = len(test.texts) / (self.texts + 1)
+            if len(test.texts) >= _LISTED_MIN and not test.all_texts_but:
+                named = min(named, _LISTED)
             if self.popular and not test.all_texts_but:
                 named = min(1.0, named + sum(self.popular.get(text, 0.0) for text in test.texts))
             shares.append(1 - named if test.all_texts_but else named)

@@ -98,6 +98,10 @@ def test_a_long_list_of_rare_texts_is_looked_up() -> None:
     for macro in ("endsWith", "contains"):
         texts = [f"[{names}].exists(x, image.lowerAscii().{macro}(x))", *some_like("a == '#'")]
         assert filed(texts)[0] == (("image", FilingKind(macro.removesuffix("With")), View.LOWER),)
+    beside = some_like("a == '#'")
+    known = ", ".join(f"'{number:064}'" for number in range(300))
+    (found, *_) = filed([f"hash in [{known}] || {texts[0]} || [{names}].exists(x, cmd.contains(x))", *beside])
+    assert [path for path, _, _ in found] == ["hash", "image", "cmd"]
     parts = " || ".join(f"(cmd.contains('word {n}') && image.endsWith('{n}.exe'))" for n in range(500))
     assert len(filed([parts, *some_like("a == '#'")])[0]) == 500
 
