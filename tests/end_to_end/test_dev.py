@@ -11,6 +11,7 @@ import subprocess
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,19 @@ class Dev:
         self.ready_file = ready_file
 
 
-@pytest.fixture
-def dev(tmp_path: Path) -> Iterator[Dev]:
-    ready_file = tmp_path / "ready.json"
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """Give one for the tests that leave it running."""
+    with running_dev(tmp_path_factory.mktemp("dev")) as found:
+        yield found
+
+
+@contextmanager
+def running_dev(folder: Path) -> Iterator[Dev]:
+    """Run the command for the length of a block, at most."""
+    ready_file = folder / "ready.json"
     with (
-        (tmp_path / "dev.log").open("w+") as log,
+        (folder / "dev.log").open("w+") as log,
         subprocess.Popen(
             [RULESTREAM, "dev", "--ready-file", ready_file], stdout=subprocess.PIPE, stderr=log, text=True, cwd=PROJECT
         ) as process,
@@ -268,15 +277,16 @@ async def test_the_ready_file_holds_the_addresses_for_its_owner_alone(dev: Dev) 
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_stops_everything_and_leaves_nothing(dev: Dev, signum: signal.Signals) -> None:
-    family = descendants(dev.process.pid)
-    assert len(family) >= 6, "three servers, each under its guard"
+async def test_a_signal_stops_everything_and_leaves_nothing(tmp_path: Path, signum: signal.Signals) -> None:
+    with running_dev(tmp_path) as dev:
+        family = descendants(dev.process.pid)
+        assert len(family) >= 6, "three servers, each under its guard"
 
-    dev.process.send_signal(signum)
-    code = await asyncio.to_thread(dev.process.wait, WAIT_S)
+        dev.process.send_signal(signum)
+        code = await asyncio.to_thread(dev.process.wait, WAIT_S)
 
-    assert code == 0
-    assert not dev.ready_file.exists()
+        assert code == 0
+        assert not dev.ready_file.exists()
 
     async def left() -> list[int]:
         return [pid for pid in family if runs(pid)]

@@ -23,7 +23,7 @@ import pytest
 from tests.servers import operations
 from tests.servers.engine import engine_answers
 from tests.servers.operations import Prepare, run_apart
-from worker.embedded import EmbeddedStack
+from worker.embedded import EmbeddedStack, postgres
 
 # Dropping a database just used makes ext4 slow at creating the next files (it avoids inodes freed in the last
 # seconds), 250 ms instead of 50 for each test, so databases are dropped together when there are this many.
@@ -56,7 +56,10 @@ def servers() -> Iterator[Servers]:
     if wanted != "embedded":
         raise pytest.UsageError(f"RULESTREAM_TEST_SERVERS is {wanted!r}, neither 'embedded' nor 'containers'")
     stack = EmbeddedStack()
-    addresses = run_apart(stack.start())
+    with pytest.MonkeyPatch.context() as patch:
+        for setting in ("fsync", "full_page_writes"):  # its data is thrown away, also where the machine loses power
+            patch.setitem(postgres.SETTINGS, setting, "off")
+        addresses = run_apart(stack.start())
     try:
         yield Servers("embedded", addresses.nats, addresses.postgres, addresses.redis, stack)
     finally:
@@ -109,8 +112,20 @@ def database(make_database: Callable[[], str]) -> str:
     return make_database()
 
 
+@pytest.fixture(scope="session")
+def compiler_for_all() -> Iterator[None]:
+    """Let the workers that tests run in their own process share a compiler's process."""
+    from tests.servers.compiling import CompilerForAll
+
+    shared = CompilerForAll()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("worker.service.CompilerProcess", lambda: shared)
+        yield
+    shared.close()
+
+
 @pytest.fixture
-def nats_url(servers: Servers) -> str:
+def nats_url(servers: Servers, compiler_for_all: None) -> str:
     """Give the URL of a NATS server without any stream."""
     run_apart(operations.delete_streams(servers.nats_url))
     return servers.nats_url
