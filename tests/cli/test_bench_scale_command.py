@@ -33,7 +33,10 @@ def a_workload(*, large: float) -> WorkloadReport:
 
 
 def a_start() -> ReadyReport:
-    starts = [StartedReport(10_000, 9.0, 1.5, [1.4, 1.5, 1.6], 20.0), StartedReport(100_000, 80.0, 25.0, [25.0], 210.0)]
+    starts = [
+        StartedReport(10_000, 9.0, 1.5, [1.4, 1.5, 1.6], 20.0, 7.5, 1.2),
+        StartedReport(100_000, 80.0, 25.0, [25.0], 210.0, 75.0, 24.0),
+    ]
     return ReadyReport(
         starts=starts,
         kb_per_rule=4.56,

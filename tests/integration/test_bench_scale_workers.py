@@ -43,6 +43,7 @@ def test_workers_start_without_a_cache_and_with_it_and_take_over_a_change(monkey
     (started,) = found.starts
     assert started.rules == found.change.rules == RULES
     assert min(started.cold_seconds, started.warm_seconds) > 0
+    assert min(started.cold_cpu_seconds, started.warm_cpu_seconds) > 0
     assert len(started.warm) == len(found.change.each) == 1
     assert found.change.command_ms > 0
     assert started.cache_mb > 0

@@ -24,7 +24,7 @@ from domain.decisions.ruleset import ActiveRule
 from domain.rules.status import RuleStatus
 from streams.connection import connect
 from worker.adapters.postgres.statements import statements
-from worker.bench.processes import children_peak_mb, resident_mb
+from worker.bench.processes import children_peak_mb, cpu_seconds, resident_mb
 from worker.bench.scale_change import ChangeReport, change, decide_some
 from worker.bench.scale_rulesets import active_rules
 from worker.bench.scale_workloads import assorted_rules
@@ -46,13 +46,19 @@ _POLL_S: Final = 0.005
 
 
 class StartedReport(msgspec.Struct, rename="camel", frozen=True):
-    """Seconds from a worker's start until it is ready, with an empty cache and with what that start left in it."""
+    """Seconds from a worker's start until it is ready, with an empty cache and with what that start left in it.
+
+    ``cold_cpu_seconds`` and ``warm_cpu_seconds``, the least, are the processor time of the worker and what it started:
+    seconds of time grow with what else the machine does.
+    """
 
     rules: int
     cold_seconds: float
     warm_seconds: float
     warm: list[float]
     cache_mb: float
+    cold_cpu_seconds: float
+    warm_cpu_seconds: float
 
 
 class ReadyReport(msgspec.Struct, rename="camel", frozen=True):
@@ -102,17 +108,16 @@ async def measure_ready(
                 without, _ = await _without_rules(stack)
                 update(done := done + 1)
             await fill(stack.addresses.postgres, active_rules("scale", assorted_rules(size)))
-            spent: list[float] = []
+            spent: list[tuple[float, float]] = []
             for _ in range(WARM_STARTS):
-                async with _worker(stack, size) as (_, seconds):
-                    spent.append(seconds)
+                async with _worker(stack, size) as (at, seconds):
+                    spent.append((seconds, cpu_seconds(at.worker.pid)))
                 update(done := done + 1)
             async with _worker(stack, size) as (at, seconds):
-                spent.append(seconds)
+                spent.append((seconds, cpu_seconds(at.worker.pid)))
                 update(done := done + 1)
-                cold, *warm = spent
                 used = (await redis.info("memory"))["used_memory"] / 1e6
-                starts.append(StartedReport(size, cold, statistics.median(warm), warm, round(used, 1)))
+                starts.append(_started(size, spent, used))
                 if is_last:
                     loaded = resident_mb(at.worker.pid)
                     first_fact_ms = await decide_some(at, size)
@@ -221,6 +226,21 @@ async def _worker(stack: EmbeddedStack, rules: int) -> AsyncIterator[tuple[At, f
             await connection.close()
     finally:
         await worker.stop()
+
+
+def _started(rules: int, spent: Sequence[tuple[float, float]], cache_mb: float) -> StartedReport:
+    """Return what a cold start took, and those after it, in seconds of time and of processors."""
+    (cold, cold_cpu), *others = spent
+    warm = [seconds for seconds, _ in others]
+    return StartedReport(
+        rules=rules,
+        cold_seconds=cold,
+        warm_seconds=statistics.median(warm),
+        warm=warm,
+        cache_mb=round(cache_mb, 1),
+        cold_cpu_seconds=round(cold_cpu, 2),
+        warm_cpu_seconds=round(min(cpu for _, cpu in others), 2),
+    )
 
 
 def _kb(megabytes: float, rules: int) -> float:

@@ -212,13 +212,13 @@ def _ready_tables(ready: ReadyReport | None) -> list[Table | Text]:
     if ready is None:
         return []
     table = Table(title="seconds from a worker's start until it is ready, and what the cache then holds")
-    for name in ("rules", "cold", "from the cache", "each", "MB"):
+    for name in ("rules", "cold", "from the cache", "each", "processor, cold", "from the cache", "MB"):
         table.add_column(name, justify="right")
     for one in ready.starts:
         each = " ".join(f"{seconds:.2f}" for seconds in one.warm)
-        table.add_row(
-            f"{one.rules:,}", f"{one.cold_seconds:.2f}", f"{one.warm_seconds:.2f}", each, f"{one.cache_mb:.0f}"
-        )
+        spent = f"{one.cold_cpu_seconds:.2f}", f"{one.warm_cpu_seconds:.2f}"
+        told = f"{one.cold_seconds:.2f}", f"{one.warm_seconds:.2f}"
+        table.add_row(f"{one.rules:,}", *told, each, *spent, f"{one.cache_mb:.0f}")
     held = f"{ready.kb_per_rule:.2f} thousand bytes a rule, {ready.loaded_kb_per_rule:.2f} before the first fact"
     change = ready.change
     return [

@@ -241,8 +241,8 @@ def a_start(
 ) -> ReadyReport:
     return ReadyReport(
         starts=[
-            StartedReport(10_000, cold, warm, [warm], 1.0),
-            StartedReport(100_000, 99.0, large, [large], 1.0),
+            StartedReport(10_000, cold, warm, [warm], 1.0, cold, warm),
+            StartedReport(100_000, 99.0, large, [large], 1.0, 99.0, large),
         ],
         kb_per_rule=kb,
         loaded_kb_per_rule=1.0,
