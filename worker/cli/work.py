@@ -27,7 +27,6 @@ def work(
     processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="How many worker processes.")] = 1,
 ) -> None:
     """Run workers until Ctrl-C or SIGTERM, then drain and exit."""
-    gc.disable()  # until it is ready: what a worker makes till then are modules and rules, which stay
     from worker.cli.running import run, settings_or_exit
     from worker.settings import Role
 
@@ -41,7 +40,11 @@ def work(
     settings = settings_or_exit(**overrides)
     if processes > 1:
         raise typer.Exit(run(supervise(processes, roles)))
-    run(serve(settings))
+    gc.disable()  # until it is ready: what a worker makes till then are modules and rules, which stay
+    try:
+        run(serve(settings))
+    finally:
+        gc.enable()
 
 
 async def serve(settings: Settings) -> None:
