@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from worker.migrations.runner import upgrade
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+# A loaded machine is no defect: neither an example nor the making of examples has to be fast.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Run random examples untraced: coverage makes them four times as slow, and must not depend on chance."""
+    if not is_hypothesis_test(getattr(item, "obj", None)):
+        return (yield)
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
 
 
 @pytest.fixture(scope="session")
