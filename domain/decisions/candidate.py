@@ -21,24 +21,25 @@ class Candidate(float):
     ruleset each thing that is touched on the way is fetched from far memory. What is for all rules of a shape is theirs
     together, and what is the rule's own is here, or one step away.
 
-    ``condition`` tells whether the rule applies, given fact, context, decision and ``constants``; None where
-    ``actions`` are the rule's ``evaluate``, and before the first ``make``. ``match``, ``fields`` and ``effects`` are as
-    of ``Taken`` for a rule that gives the same for every fact; of others ``match`` is None, and ``actions``, given the
-    same with ``action_constants``, give contributions and effects. ``met`` says, in bits, which items of the rule's
-    demand every fact meets that finds it here.
+    ``condition`` tells whether the rule applies, given fact, context, decision and ``test_constants``; None where
+    ``then`` is the rule's ``evaluate``, and before the first ``make``. ``match``, ``fields`` and ``effects`` are as of
+    ``Taken`` for a rule that gives the same for every fact; of others ``match`` is None, and ``then``, given the same
+    with ``then_constants``, gives contributions and effects. ``met`` says, in bits, which items of the rule's demand
+    every fact meets that finds it here.
     """
 
-    __slots__ = ("action_constants", "actions", "condition", "constants", "effects", "fields", "match", "met", "rule")
+    # Python lays these out in the order of their names, so those that most facts need lie next to each other.
+    __slots__ = ("condition", "effects", "fields", "match", "met", "rule", "test_constants", "then", "then_constants")
 
-    action_constants: tuple[Any, ...]
-    actions: Given
     condition: Given | None
-    constants: tuple[Any, ...]
     effects: Sequence[tuple[str, Any]]
     fields: Fields | None
     match: Match | None
     met: int
     rule: BoundRule
+    test_constants: tuple[Any, ...]
+    then: Given
+    then_constants: tuple[Any, ...]
 
     def __new__(cls, rule: BoundRule) -> Self:
         return super().__new__(cls, rule.position)
@@ -47,9 +48,9 @@ class Candidate(float):
         super().__init__()
         self.rule = rule
         self.met = 0
-        self.actions = _unmade
+        self.then = _unmade
         self.condition = self.fields = self.match = None
-        self.constants = self.action_constants = self.effects = ()
+        self.test_constants = self.then_constants = self.effects = ()
 
     @property
     def contributions(self) -> Sequence[Any]:
@@ -64,19 +65,19 @@ class Candidate(float):
 
         Threads that ask at the same time may each make it; all are alike.
         """
-        if self.actions is not _unmade:
+        if self.then is not _unmade:
             return self.condition
         compiled = self.rule.compiled
         plain = compiled.plain
         if plain is None:
-            self.actions = compiled.evaluate
+            self.then = compiled.evaluate
             return None
         constant = plain.constant
         if constant is not None:
             try:
                 taken = Taken(self.rule, constant, FixedMatch)
             except ValueError:
-                self.actions = compiled.evaluate
+                self.then = compiled.evaluate
                 return None
             self.fields, self.effects, self.match = taken.fields, taken.effects, taken.match
         condition, constants = plain.test, plain.constants
@@ -85,9 +86,9 @@ class Candidate(float):
             shared = shared_test(left) if left else it_holds
             if shared is not None:
                 condition, constants = shared, ()
-        self.constants, self.action_constants = constants, plain.action_constants
+        self.test_constants, self.then_constants = constants, plain.action_constants
         self.condition = condition
-        self.actions = plain.actions or _no_actions
+        self.then = plain.actions or _no_actions
         return condition
 
 

@@ -110,16 +110,16 @@ def _take_each(plan: Plan, fact: Fact, course: _Course) -> None:
             continue
         condition = candidate.condition or candidate.make()
         if condition is None:
-            taken = course.consider(candidate.rule, candidate.actions, fact, _NOTHING)
+            taken = course.consider(candidate.rule, candidate.then, fact, _NOTHING)
             if taken is not None:
                 course.take(taken)
             continue
         match = candidate.match
         try:
-            if condition is not it_holds and condition(payload, fact, _NOTHING, candidate.constants) is not True:
+            if condition is not it_holds and condition(payload, fact, _NOTHING, candidate.test_constants) is not True:
                 continue
             if match is None:
-                given = candidate.actions(payload, fact, _NOTHING, candidate.action_constants)
+                given = candidate.then(payload, fact, _NOTHING, candidate.then_constants)
                 course.take(Taken(candidate.rule, Outcome("then", *given)))
                 continue
         except Exception:  # noqa: BLE001  # a fault, perhaps: the rule as a whole tells

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any, Literal, NamedTuple, Protocol
 
 from domain.language.evaluation import new_state
 from domain.language.functions import FunctionWriter
-from domain.language.outcome import Contribution, Effect, FactAttributes, MergeKind, Outcome, Path
+from domain.language.outcome import Contribution, Effect, FactAttributes, MergeKind, Outcome, shared_path
 from domain.language.plan import Const, PlannedAction, PlannedBranch, PlannedEffect, PlannedRule
 from domain.language.settlement import Origin, check_action, settle_actions, settle_condition, settle_table
 from domain.language.text import SharedFunction
@@ -313,11 +312,5 @@ def _constant_outputs(branch: PlannedBranch) -> tuple[list[Contribution], list[E
         if isinstance(action, PlannedEffect):
             effects.append((action.name, value))
         elif isinstance(action, PlannedAction):
-            contributions.append((MergeKind(action.kind), _shared(action.path), value))
+            contributions.append((MergeKind(action.kind), shared_path(action.path), value))
     return contributions, effects
-
-
-@lru_cache(maxsize=4096)
-def _shared(path: Path) -> Path:
-    """Return one object for a path that many rules write."""
-    return path

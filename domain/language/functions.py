@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from domain.language.emission import ExpressionWriter
 from domain.language.lets import let_number
+from domain.language.outcome import shared_path
 from domain.language.plan import (
     Const,
     Logic,
@@ -147,7 +148,7 @@ class FunctionWriter(ExpressionWriter):
                         value = f"term({value})"
                 elif not _plain(action.value):
                     value = f"output({value})"
-                contributions.append(f"({action.kind.upper()}, {self._constant(action.path)}, {value})")
+                contributions.append(f"({action.kind.upper()}, {self._constant(shared_path(action.path))}, {value})")
             self._write(f"return [{', '.join(contributions)}], [{', '.join(effects)}]")
 
         self.function(name, None, write)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol
 
 from domain.language.values import Timestamp
@@ -18,6 +19,14 @@ class MergeKind(StrEnum):
 
 
 Path = tuple[str, ...]
+
+
+@lru_cache(maxsize=4_096)
+def shared_path(path: Path) -> Path:
+    """Return one object for a path that many rules write."""
+    return path
+
+
 Contribution = tuple[MergeKind, Path, Any]
 Effect = tuple[str, dict[str, Any]]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from typing import TypeVar
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, TypeVar
 
 Label = float
 Labels = tuple[Label, ...]
@@ -32,6 +32,25 @@ class Gathered(dict[_Key, Labels]):
         for key, labels in self._more.items():
             self[key] = tuple(dict.fromkeys(labels))
         return dict(self)
+
+
+def unwrapped(by_key: Mapping[_Key, Labels]) -> dict[_Key, Label | Labels]:
+    """Return labels by string or number as ``anew`` does, where there is one without a tuple around it."""
+    return {key: alone(labels) for key, labels in anew(by_key).items()}
+
+
+def anew(by_key: Mapping[_Key, Labels]) -> dict[_Key, Labels]:
+    """Return labels by string or number, with keys that lie near each other in memory, not where rules were read."""
+    return {_anew(key): labels for key, labels in by_key.items()}
+
+
+def alone(labels: Labels) -> Label | Labels:
+    """Return one label without the tuple around it, and any others as they are."""
+    return labels[0] if len(labels) == 1 else labels
+
+
+def _anew(key: Any) -> Any:
+    return (key + " ")[:-1] if type(key) is str else key + 0
 
 
 def distinct(labels: Iterable[Label]) -> Labels:

@@ -9,6 +9,7 @@ chained, so that a number is answered in time that grows as the logarithm of the
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -20,6 +21,10 @@ from domain.language.ranges import Interval
 
 SEGMENTS_PER_RULE_MAX: Final = 16  # segments that an interval may cover, on average, where each has its rules
 
+BUCKETS_MIN: Final = 256  # bounds from which on they are looked for by buckets
+
+# The first bound and the last, buckets a unit, and how many bounds come before each bucket.
+Buckets = tuple[float, float, float, Sequence[int]]
 # A node's rules, and the next node above it that has any.
 Chain = tuple[Labels, Any]
 
@@ -132,6 +137,28 @@ def places_of(interval: Interval, bounds: Sequence[float]) -> range:
     first = 0 if low == -math.inf else 2 * bisect_left(bounds, low) + (1 if low_in else 2)
     last = 2 * len(bounds) if high == math.inf else 2 * bisect_left(bounds, high) + (1 if high_in else 0)
     return range(first, last + 1)
+
+
+def buckets_of(bounds: Sequence[float]) -> Buckets | None:
+    """Return where among many bounds to look for a number, so that bisection has few left to go through.
+
+    The span of the bounds is cut into as many buckets as there are bounds, all of one width: of bounds that lie evenly
+    each has about one. Whatever they are, a number lies between those before and those after its bucket, as a number's
+    bucket never falls where the number rises. None where there are too few to gain by it.
+    """
+    if len(bounds) < BUCKETS_MIN:
+        return None
+    low, high = float(bounds[0]), float(bounds[-1])
+    scale = len(bounds) / (high - low) if math.isfinite(high - low) and high > low else 0.0
+    if not math.isfinite(scale) or scale == 0 or low != bounds[0] or high != bounds[-1]:
+        return None
+    count = int((high - low) * scale) + 1
+    starts = array("I", bytes(4 * (count + 1)))
+    for bound in bounds:
+        starts[int((bound - low) * scale) + 1] += 1
+    for number in range(count):
+        starts[number + 1] += starts[number]
+    return low, high, scale, starts
 
 
 def alike(bounds: Sequence[float]) -> list[float]:

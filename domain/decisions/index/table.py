@@ -10,7 +10,7 @@ from typing import Any, Final
 from domain.decisions.index.labels import Gathered, Label, Labels
 from domain.decisions.index.numbers import Numbers, number_finder, numbers_of
 from domain.decisions.index.parts import Find, part_finders
-from domain.language.demands import EACH, EACH_TEXT_MAX, Demand, Step, TextParts, View, viewed
+from domain.language.demands import EACH, EACH_TEXT_MAX, Demand, PartKind, Step, TextParts, View, viewed
 from domain.language.ranges import Values
 
 ENTRIES_PER_RULE_MAX: Final = 64  # places that a rule stands in, on average, for what it does not demand
@@ -64,7 +64,11 @@ class Table:
             table.others = tuple(label for label, values in valued if values.others)
         if table.is_large_too:
             table.others = table.unknown
-        table.repeats = table.is_large_too or bool(table.parts) or any(label in often for label in table.unknown)
+        table.repeats = (
+            table.is_large_too
+            or any(_may_repeat(demand) for _, demand in filed)
+            or any(label in often for label in table.unknown)
+        )
         return table
 
     @property
@@ -147,6 +151,14 @@ class Table:
             for text in either:
                 left = (label for label, texts in others if text not in texts)
                 self.texts[text] = (*self.texts.get(text, ()), *left)
+
+
+def _may_repeat(demand: Demand) -> bool:
+    """Return whether a string may have what is demanded more than once."""
+    test = demand.test
+    if isinstance(test, Values):
+        return False
+    return test.kind is PartKind.CONTAINS or len(test.texts) > 1
 
 
 def seen(text: str, view: View) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from domain.decisions.index.labels import Label, Labels, distinct
+from domain.decisions.index.labels import Labels, alone, distinct, unwrapped
+from domain.decisions.index.numbers import Numbers, buckets_of
 from domain.decisions.index.pairs import Pair
 from domain.decisions.index.table import Path, Place, Table
 from domain.language.demands import EACH, EACH_MAX, EACH_TEXT_MAX, View
@@ -186,25 +187,47 @@ class _Writer:
             return [f"{start} {self._held(table.number_finder())}({value})"]
         if numbers.points:
             return self._of_key(numbers.points, numbers.other, value, start)
-        bounds, segments = self._held(numbers.bounds), numbers.segments
+        segments = numbers.segments
         at, between = segments[1::2], segments[::2]
         if at == between[1:]:
-            return [f"{start} {self._held(between)}[right({bounds}, {value})]"]
+            return self._bisected(numbers, value, start, between, ["right"])
         if at == between[:-1]:
-            return [f"{start} {self._held(between)}[left({bounds}, {value})]"]
-        return [f"{start} {self._held(segments)}[left({bounds}, {value}) + right({bounds}, {value})]"]
+            return self._bisected(numbers, value, start, between, ["left"])
+        return self._bisected(numbers, value, start, segments, ["left", "right"])
+
+    def _bisected(self, numbers: Numbers, value: str, start: str, segments: list[Any], ways: list[str]) -> list[str]:
+        """Write what a number leads to by bisection; ``ways`` give what is added up to the place in ``segments``."""
+        bounds = self._held(numbers.bounds)
+        plain = " + ".join(f"{way}({bounds}, {value})" for way in ways)
+        held = self._held([alone(labels) for labels in segments] if start.endswith("+=") else segments)
+        buckets = buckets_of(numbers.bounds)
+        if buckets is None:
+            return self._put(f"{held}[{plain}]", start, is_sure=True)
+        low, high, scale, starts = buckets
+        within = self._held(starts)
+        near = " + ".join(f"{way}({bounds}, {value}, {within}[near], {within}[near + 1])" for way in ways)
+        return [
+            f"if {low!r} <= {value} <= {high!r}:",
+            f" near = int(({value} - {low!r}) * {scale!r})",
+            f" place = {near}",
+            f"else: place = {plain}",
+            *self._put(f"{held}[place]", start, is_sure=True),
+        ]
 
     def _of_key(self, by_key: Mapping[Any, Any], other: Any, key: str, start: str) -> list[str]:
-        """Write what a string or a number leads to by hash; most lead to one rule, which then needs no tuple."""
+        """Write what a string or a number leads to by hash."""
         if not start.endswith("+=") or other != ():
             return [f"{start} {self._held(dict(by_key))}.get({key}, {self._held(other)})"]
+        return self._put(f"{self._held(unwrapped(by_key))}.get({key})", start, is_sure=False)
+
+    @staticmethod
+    def _put(text: str, start: str, *, is_sure: bool) -> list[str]:
+        """Write what is done with labels of which one needs no tuple, as most places lead to one rule alone."""
+        if not start.endswith("+="):
+            return [f"{start} {text}"]
         found = start.removesuffix(" +=")
-        return [
-            f"one = {self._held(unwrapped(by_key))}.get({key})",
-            "if one is not None:",
-            f" if type(one) is tuple: {found} += one",
-            f" else: {found}.append(one)",
-        ]
+        lines = [f"if type(one) is tuple: {found} += one", f"else: {found}.append(one)"]
+        return [f"one = {text}", *(lines if is_sure else ["if one is not None:", *(f" {line}" for line in lines)])]
 
     def _new_value(self) -> str:
         self._count += 1
@@ -234,18 +257,6 @@ def alike_of(table: Table) -> dict[type, Any]:
     if table.true == table.false:
         found[bool] = table.true
     return found
-
-
-def unwrapped(by_key: Mapping[Any, Labels]) -> dict[Any, Label | Labels]:
-    """Return labels by key, where there is one without a tuple around it.
-
-    Keys are made anew, in order, so that they lie near each other in memory and not wherever the rules were read.
-    """
-    return {_anew(key): labels[0] if len(labels) == 1 else labels for key, labels in by_key.items()}
-
-
-def _anew(key: Any) -> Any:
-    return (key + " ")[:-1] if type(key) is str else key + 0
 
 
 def _by_step(uses: _Uses) -> dict[Any, _Uses]:
