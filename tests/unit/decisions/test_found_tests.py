@@ -76,7 +76,7 @@ def test_what_the_index_leaves_to_ask_is_one_function_for_all_rules_that_ask_it(
 
 def test_what_a_rule_alone_asks_it_asks_itself() -> None:
     ruleset = Ruleset(1, rules("a == N && b == 'own N'"))
-    assert len({found(ruleset, {"a": number})[f"rule-{number}"].constants for number in range(20)}) == 20
+    assert len({found(ruleset, {"a": number})[f"rule-{number}"].test_constants for number in range(20)}) == 20
 
 
 def test_a_rule_found_under_both_of_its_demands_is_not_asked() -> None:
