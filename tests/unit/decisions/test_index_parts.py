@@ -7,7 +7,7 @@ import random
 import pytest
 
 from domain.decisions.engine import decide
-from domain.decisions.index.parts import TEXT_MAX, part_finders
+from domain.decisions.index.parts import LENGTHS_MAX, TEXT_MAX, part_finders
 from domain.decisions.ruleset import BoundRule, Ruleset
 from domain.language import compile_rule
 from domain.language.demands import PartKind, TextParts, has_part
@@ -44,3 +44,25 @@ def test_a_rule_for_a_long_text_does_not_match_what_has_only_its_end() -> None:
     ]
     for command, matches in ((text[1:], 0), (f"a {text} b", 1), (text[-TEXT_MAX:], 0), ("word 3", 1)):
         assert len(decide(Ruleset(1, rules), fact({"command": command})).matches) == matches
+
+
+@pytest.mark.parametrize("kind", [PartKind.STARTS, PartKind.ENDS])
+@pytest.mark.parametrize("lengths", [1, LENGTHS_MAX, LENGTHS_MAX + 1])
+def test_beginnings_and_endings_are_found_whatever_number_of_lengths_they_have(kind: PartKind, lengths: int) -> None:
+    chance = random.Random(lengths)
+    filed = [
+        (
+            float(label),
+            TextParts(kind, frozenset(_letters(chance, 1 + number % lengths) for number in (label, label + 1))),
+        )
+        for label in range(40)
+    ]
+    for length in range(lengths + 3):
+        for _ in range(30):
+            value = _letters(chance, length)
+            expected = {label for label, parts in filed if has_part(value, parts)}
+            assert found_in(value, filed) == expected, value
+
+
+def _letters(chance: random.Random, count: int) -> str:
+    return "".join(chance.choice("ab") for _ in range(count))
