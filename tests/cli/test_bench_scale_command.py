@@ -21,6 +21,8 @@ def a_workload(*, large: float) -> WorkloadReport:
         name="equality",
         facts_per_second={10: 70_000.0, 100: 60_000.0, 100_000: large},
         ratio=round(large / 60_000, 3),
+        cold_facts_per_second={10: 65_000.0, 100: 55_000.0, 100_000: large},
+        cold_ratio=round(large / 55_000, 3),
         unindexed_ratio=1.01,
         matches={10: 5.0, 100: 4.9, 100_000: 5.1},
         facts={10: 2_000, 100: 2_000, 100_000: 2_000},

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from worker.bench.backlog import BacklogReport
     from worker.bench.compilation import CompilationReport
@@ -164,15 +164,28 @@ def scale_tables(report: ScaleReport) -> list[Table | Text]:
     """Show each workload's facts a second by size, what is behind them, and each floor."""
     sizes = sorted({size for one in report.workloads for size in one.facts_per_second})
     table = Table(title="facts decided a second on one core, from JSON, by the number of rules")
-    table.add_column("workload")
-    for name in (*(f"{size:,}" for size in sizes), "ratio", "to unindexed"):
-        table.add_column(name, justify="right")
+    cold = Table(title="the same where each fact leads to what was not touched for long, which memory is waited for")
+    for one_table in (table, cold):
+        one_table.add_column("workload")
+        for name in (*(f"{size:,}" for size in sizes), "ratio"):
+            one_table.add_column(name, justify="right")
+    table.add_column("to unindexed", justify="right")
     behind = Table(title="rules that match, rules tried on every fact, milliseconds to the first decision; by size")
     for name in ("workload", *(f"{size:,}" for size in sizes), "bytes", "compiled in"):
         behind.add_column(name, justify="left" if name == "workload" else "right")
     for one in report.workloads:
-        shown = (f"{one.facts_per_second[size]:,.0f}" for size in sizes)
-        table.add_row(one.name, *shown, _or_dash(one.ratio, ".2f"), _or_dash(one.unindexed_ratio, ".2f"))
+        table.add_row(
+            one.name,
+            *_rates(one.facts_per_second, sizes),
+            _or_dash(one.ratio, ".2f"),
+            _or_dash(one.unindexed_ratio, ".2f"),
+        )
+        cold.add_row(one.name, *_rates(one.cold_facts_per_second, sizes), _or_dash(one.cold_ratio, ".2f"))
+        if one.plain is not None:
+            plain = one.plain
+            name = f"{one.name}, dictionaries alone"
+            table.add_row(name, *_rates(plain.facts_per_second, sizes), _or_dash(plain.ratio, ".2f"), "")
+            cold.add_row(name, *_rates(plain.cold_facts_per_second, sizes), _or_dash(plain.cold_ratio, ".2f"))
         details = (
             f"{one.matches[size]:.1f} {one.tried_always[size]:,} {one.first_fact_ms[size]:,.1f}" for size in sizes
         )
@@ -189,7 +202,11 @@ def scale_tables(report: ScaleReport) -> list[Table | Text]:
             _mark(holds=floor.holds),
         )
     missing = [Text(f"not measured: {name}") for name in report.unmeasured]
-    return [table, *_peer_tables(report, sizes), behind, *_ready_tables(report.ready), floors, *missing]
+    return [table, cold, *_peer_tables(report, sizes), behind, *_ready_tables(report.ready), floors, *missing]
+
+
+def _rates(found: Mapping[int, float], sizes: Sequence[int]) -> list[str]:
+    return [_or_dash(found.get(size), ",.0f") for size in sizes]
 
 
 def _peer_tables(report: ScaleReport, sizes: Sequence[int]) -> list[Table | Text]:
@@ -203,8 +220,7 @@ def _peer_tables(report: ScaleReport, sizes: Sequence[int]) -> list[Table | Text
     table.add_column("note")
     for one in report.workloads:
         for peer in one.peers:
-            found = (_or_dash(peer.facts_per_second.get(size), ",.0f") for size in sizes)
-            table.add_row(one.name, peer.name, *found, peer.note or "")
+            table.add_row(one.name, peer.name, *_rates(peer.facts_per_second, sizes), peer.note or "")
     return [table]
 
 

@@ -15,6 +15,7 @@ from worker.bench.scale import WorkloadReport, measure_one, report_of
 from worker.bench.scale_change import ChangeReport
 from worker.bench.scale_conditions import AnyItem, Both, Compared, Condition, Either, Has, Not, cel
 from worker.bench.scale_peers import InexpressibleError, Matches, ScalePeer, compare_peers
+from worker.bench.scale_plain import measure_plain, plain_course
 from worker.bench.scale_rulesets import EveryRule, active_rules, bound_rules
 from worker.bench.scale_start import ReadyReport, StartedReport, starts_count, starts_of
 from worker.bench.scale_timing import Course, decided, deliveries, facts_within
@@ -85,8 +86,21 @@ class TestOneWorkload:
         assert found.facts_per_second.keys() == found.matches.keys() == found.first_fact_ms.keys() == {10, 40}
         assert all(value > 0 for value in found.facts_per_second.values())
         assert found.facts == {10: 20, 40: 20}
-        assert (found.ratio, found.peers) == (None, [])
+        assert found.cold_facts_per_second.keys() == {10, 40}
+        assert (found.ratio, found.cold_ratio, found.peers) == (None, None, [])
+        assert found.plain is not None
+        assert found.plain.facts_per_second.keys() == found.plain.cold_facts_per_second.keys() == {10, 40}
         assert found.unindexed_ratio is not None
+
+    def test_dictionaries_lead_to_the_rules_that_match(self) -> None:
+        at = course(EQUALITY, 100, 30)
+        plain = plain_course(100, at)
+        for delivery in at.deliveries:
+            matches = decided(at.ruleset, delivery).matches
+            assert {int(match.name.rpartition(" ")[2]) for match in matches} <= set(plain.found(delivery.data))
+
+    def test_dictionaries_are_measured_for_equality_alone(self) -> None:
+        assert measure_plain(scale_workloads.RANGES, {10: course(scale_workloads.RANGES, 10, 20)}) is None
 
     def test_a_workload_of_which_not_about_five_match_is_refused(self) -> None:
         never = Kind(lambda _: Compared("order.id", "==", "none"), lambda *_: None)
@@ -220,11 +234,15 @@ LACKING: dict[str, dict[str, str]] = {
 }
 
 
-def a_workload(name: str, *, small: float, large: float, unindexed: float = 1.0) -> WorkloadReport:
+def a_workload(
+    name: str, *, small: float, large: float, cold: float | None = None, unindexed: float = 1.0
+) -> WorkloadReport:
     return WorkloadReport(
         name=name,
         facts_per_second={10: small, 100: small, 100_000: large},
         ratio=round(large / small, 3),
+        cold_facts_per_second={10: small, 100: small, 100_000: cold or large},
+        cold_ratio=round((cold or large) / small, 3),
         unindexed_ratio=unindexed,
         matches={10: 5.0, 100: 5.0, 100_000: 5.0},
         facts={10: 20, 100: 20, 100_000: 20},
@@ -258,10 +276,12 @@ class TestFloors:
         [
             (a_workload("equality", small=62_500, large=50_000), []),
             (a_workload("equality", small=62_600, large=50_000), ["equality, ratio"]),
-            (a_workload("equality", small=50_000, large=49_999), ["equality, facts a second"]),
+            (a_workload("equality", small=60_000, large=60_000, cold=50_000), []),
+            (a_workload("equality", small=60_000, large=60_000, cold=49_999), ["equality, facts a second, cold"]),
             (a_workload("mix", small=20_000, large=10_000), []),
-            (a_workload("mix", small=19_000, large=9_999), ["mix, facts a second"]),
-            (a_workload("mix", small=20_100, large=10_000), ["mix, ratio"]),
+            (a_workload("mix", small=19_000, large=9_999), ["mix, facts a second, cold"]),
+            (a_workload("mix", small=20_100, large=10_000, cold=10_100), ["mix, ratio"]),
+            (a_workload("mix", small=20_100, large=10_100, cold=10_000), ["mix, ratio, cold"]),
             (a_workload("mix", small=10_000, large=10_000, unindexed=0.94), ["mix, 10 rules to unindexed"]),
             (a_workload("boxes", small=10_000, large=1, unindexed=0.1), []),
         ],
@@ -290,7 +310,12 @@ class TestFloors:
 
     def test_what_was_not_measured_is_told(self) -> None:
         found = msgspec.structs.replace(
-            a_workload("mix", small=9.0, large=9.0), facts_per_second={50: 9.0}, ratio=None, unindexed_ratio=None
+            a_workload("mix", small=9.0, large=9.0),
+            facts_per_second={50: 9.0},
+            ratio=None,
+            cold_facts_per_second={50: 9.0},
+            cold_ratio=None,
+            unindexed_ratio=None,
         )
         report = report_of([found])
         assert report.floors == []
@@ -301,7 +326,8 @@ class TestFloors:
             "100,000 rules, kB a rule",
             "100,000 rules, a change, ms",
             "mix, ratio",
-            "mix, facts a second",
+            "mix, ratio, cold",
+            "mix, facts a second, cold",
             "mix, 10 rules to unindexed",
         ]
 
