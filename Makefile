@@ -8,10 +8,12 @@ DETECTION_EVENTS ?= 5000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# What is tested side by side with the parts: a worker that is used, and workers that outlive faults. The latter are not
-# measured: they are processes under load, which measuring slows down, and what they run is measured elsewhere.
+# What is tested side by side with the parts: a worker that is used; and, one after the other, workers that outlive faults
+# and parts that need servers. Workers that outlive faults are not measured: they are processes under load, which
+# measuring slows down, and what they run is measured elsewhere.
 USED := tests/behaviour tests/cli tests/governance
 OUTLIVING := tests/end_to_end tests/faults
+SERVED := tests/integration tests/contracts
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test bench bench-worker bench-pipeline bench-scale fuzz governance detection faults check lint types imports format lock clean
@@ -36,12 +38,13 @@ test: $(STAMP) ## every test, with coverage, in three runs side by side; ARGS="â
 	@$(BIN)/coverage erase
 	@if [ -n "$(ARGS)" ]; then $(BIN)/coverage run -m pytest $(ARGS); else \
 		mkdir -p build; \
-		$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(USED) $(OUTLIVING)) > build/tests-of-parts.log 2>&1 & parts=$$!; \
-		$(BIN)/python -m pytest $(OUTLIVING) > build/tests-of-outliving.log 2>&1 & outliving=$$!; \
+		$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(USED) $(OUTLIVING) $(SERVED)) > build/tests-of-parts.log 2>&1 & parts=$$!; \
+		{ $(BIN)/python -m pytest $(OUTLIVING) > build/tests-of-outliving.log 2>&1; outliving=$$?; \
+			$(BIN)/coverage run -m pytest $(SERVED) > build/tests-of-served.log 2>&1 && [ $$outliving -eq 0 ]; } & served=$$!; \
 		$(BIN)/coverage run -m pytest $(USED); used=$$?; \
-		wait $$outliving; outliving=$$?; cat build/tests-of-outliving.log; \
 		wait $$parts; parts=$$?; cat build/tests-of-parts.log; \
-		[ $$used -eq 0 ] && [ $$outliving -eq 0 ] && [ $$parts -eq 0 ]; fi
+		wait $$served; served=$$?; cat build/tests-of-outliving.log build/tests-of-served.log; \
+		[ $$used -eq 0 ] && [ $$parts -eq 0 ] && [ $$served -eq 0 ]; fi
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=85 --show-missing
 	@$(BIN)/coverage report --fail-under=95 --include='domain/*' > /dev/null || { echo 'domain: coverage under 95 %'; exit 1; }
