@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 from domain.decisions.bound import BoundRule
 from domain.decisions.decision import FixedMatch, Match
 from domain.decisions.merge import Fields
 from domain.decisions.taken import Taken
-from domain.language import shared_test, unmet_items
-
-Given = Callable[..., Any]
+from domain.language import Given, shared_test, unmet_items
 
 
 class Candidate(float):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.language.addition import add_values
-from domain.language.assembly import Assembled, Condition, Evaluate
+from domain.language.assembly import Assembled, Condition, Evaluate, Given
 from domain.language.demands import (
     EACH,
     EACH_MAX,
@@ -79,6 +79,7 @@ __all__ = [
     "Explained",
     "FactAttributes",
     "FactContext",
+    "Given",
     "InvalidRuleError",
     "MergeKind",
     "Obstacle",
