@@ -35,7 +35,7 @@ class _Course:
         self.fields: list[Any] = []
         self.is_plain = True
         self.matched = False
-        self.effects: list[tuple[str, Any]] | None = None
+        self.effects: list[tuple[str, Any]] = []
         self.faults: list[tuple[BoundRule, Fault]] = []
         self.stopped_at: int | None = None
 
@@ -68,8 +68,7 @@ class _Course:
             self.is_plain = False
         else:
             self.fields += taken.fields
-        if taken.effects:
-            self.effects = [*(self.effects or ()), *taken.effects]
+        self.effects += taken.effects
         if taken.outcome.branch == "then":
             self.matched = True
 
@@ -135,7 +134,7 @@ def _take_each(plan: Plan, fact: Fact, course: _Course) -> None:
         else:
             fields += candidate.fields
         if candidate.effects:
-            course.effects = [*(course.effects or ()), *candidate.effects]
+            course.effects += candidate.effects
 
 
 def _take_in_turn(plan: Plan, fact: Fact, course: _Course) -> None:

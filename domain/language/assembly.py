@@ -111,14 +111,14 @@ class Written:
     """A rule's functions as text: their names, and whether each takes the evaluation's state.
 
     What is the same for every fact needs none: ``outputs`` of a table's rows by number, ``constant`` of a whole rule.
+    ``is_plain`` says that the rule has neither a table nor ``else``.
     """
 
     emitter: FunctionWriter
     stateful: dict[str, bool]
     outputs: dict[int, tuple[list[Contribution], list[Effect]]]
     constant: Outcome | None
-
-    is_plain: bool = False
+    is_plain: bool
 
     @property
     def is_shared(self) -> bool:
