@@ -48,7 +48,7 @@ _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 # JetStream's codes for "ask again": the id's first copy is still being stored (after a change of leaders for a while),
 # the subject's last sequence is not known yet, too many requests wait. Everything under status 503 says so too.
 _ASK_AGAIN: Final = frozenset({10158, 10163, 10167})
-_QUEUE_GROUP: Final = "rulestream"
+QUEUE_GROUP: Final = "rulestream"
 _INBOX: Final = "_INBOX"
 # After the others no ruleset need be looked for.
 _RULESET_EVENTS: Final = frozenset(
@@ -144,6 +144,12 @@ class ControlPlane:
     def broker(self) -> NatsBroker:
         """The FastStream broker, for the API document."""
         return self._broker
+
+    @property
+    def client(self) -> Client:
+        """The connection to the control account, while it runs."""
+        client: Client = self._broker.config.connection_state.connection
+        return client
 
     async def start(self) -> None:
         """Connect and begin to serve; the topology must be there. Raises UnavailableError."""
@@ -245,7 +251,7 @@ class ControlPlane:
         if self._settings.serve_queries:
             self._broker.subscriber(
                 subjects.QUERIES,
-                queue=_QUEUE_GROUP,
+                queue=QUEUE_GROUP,
                 max_workers=_QUERIES_AT_ONCE,
                 ack_policy=AckPolicy.MANUAL,
                 no_reply=True,

@@ -24,6 +24,7 @@ from streams import topology
 from streams.connection import connect, ping
 from streams.control import ControlPlane, ControlSettings
 from streams.dead_letters import dead_command_publication
+from streams.discovery import Tally
 from streams.facts.intake import DeadReason
 from streams.facts.loop import FactLoop, LoopSettings
 from streams.facts.puller import Puller, PullSettings
@@ -42,6 +43,7 @@ from worker.adapters.redis.plans import RedisPlans
 from worker.breakers import Breaker
 from worker.clock import SystemClock
 from worker.compiler.process import CompilerProcess
+from worker.discovery import worker_discovery
 from worker.health import PING_TIMEOUT_S, Health
 from worker.probes import Probes, Readiness, State
 from worker.relay import OutboxRelay
@@ -75,6 +77,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._telemetry = Telemetry()
+        self._tallies = {role.value: Tally() for role in Role}
         self._resources = AsyncExitStack()
         self._breakers = {
             "postgres": Breaker("postgres", failures=_POSTGRES_FAILURES, pause_s=_BREAKER_PAUSE_S),
@@ -259,11 +262,19 @@ class Worker:
             await facts.start()
             self._on_stop("facts", facts.stop)
         await compiler.start()  # by now, so that the first command need not wait for it
+        await self._be_seen(control, rulesets)
+        _log.info("worker_started", health_port=self._probes.port, roles=sorted(role.value for role in settings.roles))
+
+    async def _be_seen(self, control: ControlPlane, rulesets: Rulesets) -> None:
+        """Answer who discovers services, and who probes."""
+        settings = self._settings
+        discovery = worker_discovery(control.client, settings, self._tallies, lambda: rulesets.current)
+        await discovery.start()
+        self._on_stop("discovery", discovery.stop)
         await self._health.start()
         self._on_stop("health", self._health.stop)
         await self._probes.start(settings.http_host, settings.http_port)
         self._on_stop("probes", self._probes.stop)
-        _log.info("worker_started", health_port=self._probes.port, roles=sorted(role.value for role in settings.roles))
 
     async def _open_pool(self) -> GuardedPool:
         settings = self._settings
