@@ -50,7 +50,7 @@ from worker.relay import OutboxRelay
 from worker.release import language_digest, this_release
 from worker.retention import Housekeeper, RetentionPolicy
 from worker.rulesets import Rulesets
-from worker.schema import require_schema
+from worker.schema import SchemaError, SchemaWatch, require_schema
 from worker.settings import Role, Settings
 from worker.telemetry import Telemetry
 from worker.usecases.answer_queries import QueryResponder
@@ -97,7 +97,7 @@ class Worker:
         self._probes = Probes(self.readiness, self._is_alive, self._exposition)
         self._is_stopping = False
         self._stop_by = math.inf
-        self._lost: UnavailableError | None = None
+        self._lost: UnavailableError | SchemaError | None = None
         self._has_lost = asyncio.Event()
 
     @property
@@ -177,6 +177,7 @@ class Worker:
         _log_policy(settings)
         pool = await self._open_pool()
         await require_schema(pool)
+        self._watch_schema(pool)
         if Role.FACTS in settings.roles:
             await record_start(pool, this_release())
         self._data = data = await connect(
@@ -287,6 +288,17 @@ class Worker:
         )
         self._on_stop("postgres", lambda: _close_pool(pool))
         return pool
+
+    def _watch_schema(self, pool: GuardedPool) -> None:
+        """End the worker when the database becomes one that it was not written for."""
+
+        def end(problem: SchemaError) -> None:
+            self._lost = self._lost or problem
+            self._has_lost.set()
+
+        watch = SchemaWatch(pool, end)
+        watch.start()
+        self._on_stop("schema-watch", watch.stop)
 
     async def _open_cache(self) -> tuple[Redis, RedisActiveRules]:
         settings = self._settings

@@ -1,17 +1,12 @@
-"""The version that this code's migrations lead to, told by their files: reading it takes no migration tool."""
+"""The versions that this code is written for, told by its migrations' files: reading them takes no migration tool."""
 
 from __future__ import annotations
 
-import re
-from importlib import resources
 from typing import Final
 
-_MODULE: Final = re.compile(r"m(\d{4})_\w+\.py")
+from worker.migrations import phases
 
-
-def _newest() -> str:
-    names = (entry.name for entry in resources.files("worker.migrations").joinpath("versions").iterdir())
-    return max(found[1] for found in map(_MODULE.fullmatch, names) if found is not None)
-
-
-SCHEMA_VERSION: Final = _newest()
+_KNOWN: Final = phases.migrations()
+# What this code is written for, and what a database must have at least: the removals may be still to come.
+SCHEMA_VERSION: Final = phases.newest(_KNOWN)
+REQUIRED_VERSION: Final = phases.required(_KNOWN)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ from domain.errors import UnavailableError
 from worker.adapters.postgres.errors import translated
 from worker.adapters.postgres.statements import statements
 from worker.breakers import Breaker, BusyError
+from worker.migrations.newest import SCHEMA_VERSION
+from worker.migrations.sessions import session_name
 
 if TYPE_CHECKING:  # generic in its stubs only
     _Pool = asyncpg.Pool[asyncpg.Record]
@@ -56,7 +59,7 @@ class GuardedPool(_Pool):
             command_timeout=timeout_s,
             timeout=connect_timeout_s,
             server_settings={
-                "application_name": "rulestream",
+                "application_name": session_name(SCHEMA_VERSION),
                 "timezone": "UTC",
                 "statement_timeout": str(max(1, round(timeout_s * SERVER_SHARE * 1000))),
                 "idle_in_transaction_session_timeout": str(max(1, round(timeout_s * IDLE_TIMEOUTS * 1000))),
@@ -151,13 +154,23 @@ async def _as_it_is(_: asyncpg.Connection[asyncpg.Record]) -> None:
     """
 
 
-async def schema_version(pool: asyncpg.Pool[asyncpg.Record]) -> str | None:
-    """Return the newest migration applied; None for a database without our tables."""
-    try:
-        version: str | None = await pool.fetchval(statements("schema")["schema_version"])
-    except asyncpg.UndefinedTableError:
-        return None
-    return version
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """The newest migration applied, and the lowest version that a worker must be written for; None: no tables."""
+
+    applied: str | None
+    lowest: str | None
+
+
+async def schema_state(pool: asyncpg.Pool[asyncpg.Record]) -> SchemaState:
+    """Return where a database stands; raises UnavailableError on a guarded pool."""
+    for name in ("schema_state", "schema_state_before_phases"):
+        try:
+            row = await pool.fetchrow(statements("schema")[name])
+        except asyncpg.UndefinedTableError:
+            continue
+        return SchemaState(None, None) if row is None else SchemaState(row["applied"], row["lowest"])
+    return SchemaState(None, None)
 
 
 def address_of(dsn: str) -> str:

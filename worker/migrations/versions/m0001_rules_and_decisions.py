@@ -6,6 +6,7 @@ from worker.migrations.script import run_script
 
 revision = "0001"
 down_revision = None
+phase = "pre"
 
 
 def upgrade() -> None:

@@ -6,6 +6,7 @@ from worker.migrations.script import run_script
 
 revision = "0003"
 down_revision = "0002"
+phase = "pre"
 
 
 def upgrade() -> None:

@@ -6,6 +6,7 @@ from worker.migrations.script import run_script
 
 revision = "0006"
 down_revision = "0005"
+phase = "pre"
 
 
 def upgrade() -> None:

@@ -6,6 +6,7 @@ from worker.migrations.script import run_script
 
 revision = "0007"
 down_revision = "0006"
+phase = "post"
 
 
 def upgrade() -> None:

@@ -6,6 +6,7 @@ from worker.migrations.script import run_script
 
 revision = "0008"
 down_revision = "0007"
+phase = "pre"
 
 
 def upgrade() -> None:

@@ -6,6 +6,7 @@ from worker.migrations.script import run_script
 
 revision = "0010"
 down_revision = "0009"
+phase = "pre"
 
 
 def upgrade() -> None:
