@@ -100,6 +100,7 @@ class FactLoop:
         self._slots = asyncio.Semaphore(settings.batches_in_flight)
         self._deciding = asyncio.Lock()  # one batch is decided at a time: while a fact is tried, nothing else can kill
         self._waiting_since = math.inf  # for a service
+        self._is_held = asyncio.Event()  # set meanwhile
         self._in_flight: dict[asyncio.Task[None], Batch] = {}
         self._intake: asyncio.Task[None] | None = None
         self._heartbeat: asyncio.Task[None] | None = None
@@ -112,12 +113,15 @@ class FactLoop:
         self._heartbeat = asyncio.create_task(self._keep_in_progress(), name="fact-heartbeat")
 
     async def stop(self) -> None:
-        """Take no more facts, finish those taken, and hand back at once what was not begun."""
+        """Ask for no more facts and finish those that came, so that none is delivered twice.
+
+        Those that came are handed back at once, but for what was begun, while a service is away.
+        """
         if self._intake is None:
             return
-        self._intake.cancel()
-        await asyncio.gather(self._intake, return_exceptions=True)
-        left = await self._puller.stop()
+        await self._puller.finish()
+        await self._finish_intake(self._intake)
+        left = self._puller.leave()
         if self._in_flight:
             _, unfinished = await asyncio.wait(self._in_flight, timeout=self._settings.stop_timeout_s)
             if unfinished:
@@ -134,6 +138,15 @@ class FactLoop:
             await ping(self._client, LAST_WORDS_S)  # so that the server has what was settled last
         except UnavailableError as error:
             _log.warning("last_settlements_unsure", reason=error.message)
+
+    async def _finish_intake(self, intake: asyncio.Task[None]) -> None:
+        """Have all that came begun, unless a service is away or half of the stop's time is over."""
+        held = asyncio.create_task(self._is_held.wait())
+        wait_s = self._settings.stop_timeout_s / 2
+        await asyncio.wait([intake, held], timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in (intake, held):
+            task.cancel()
+        await asyncio.gather(intake, held, return_exceptions=True)
 
     async def ended(self) -> None:
         """Wait until the intake ends, by a stop or by itself."""
@@ -155,6 +168,9 @@ class FactLoop:
             except asyncio.CancelledError:
                 self._slots.release()
                 raise
+            if not deliveries:
+                self._slots.release()
+                return
             batch = Batch(deliveries, asyncio.get_running_loop().time())
             task = asyncio.create_task(self._process(batch))
             self._in_flight[task] = batch
@@ -287,9 +303,11 @@ class FactLoop:
     def _on_wait(self, is_waiting: bool) -> None:  # noqa: FBT001  # a callback of one argument
         if is_waiting:
             self._waiting_since = min(self._waiting_since, asyncio.get_running_loop().time())
+            self._is_held.set()
             self._puller.pause()
         else:
             self._waiting_since = math.inf
+            self._is_held.clear()
             self._puller.resume()
 
     async def _keep_in_progress(self) -> None:

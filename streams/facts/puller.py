@@ -28,6 +28,8 @@ _RETRY_S: Final = 1.0
 _REQUEST_OVER: Final = frozenset({"404", "408", "409"})
 _HEARTBEAT: Final = "100"
 _LONG_SILENCE_HEARTBEATS: Final = 2.5
+# What was requested comes at once where there is anything: after so long without a message no more is waited for.
+_LAST_MESSAGES_S: Final = 0.1
 
 _log = structlog.get_logger(__name__)
 
@@ -65,6 +67,7 @@ class Puller:
         self._arrived = asyncio.Event()
         self._wanted = asyncio.Event()
         self._outstanding = 0
+        self._received = 0
         self._requests = 0
         self._reconnects = 0
         self._has_heard = False
@@ -72,6 +75,7 @@ class Puller:
         self._is_refused = False  # wait before asking again
         self._was_refused = False  # for the log: said once, until a request is served
         self._is_paused = False
+        self._is_finished = False
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -84,8 +88,11 @@ class Puller:
         self._tasks = [asyncio.create_task(self._keep_requesting()), asyncio.create_task(self._watch())]
 
     async def take(self, most: int, bytes_most: int) -> list[Delivery]:
-        """Wait for deliveries and return what waits, oldest first, at least one and within the bounds."""
-        while not self._buffer:
+        """Wait for deliveries and return what waits, oldest first, at least one and within the bounds.
+
+        Once finished, return nothing when nothing is left.
+        """
+        while not self._buffer and not self._is_finished:
             self._arrived.clear()
             await self._arrived.wait()
         taken: list[Delivery] = []
@@ -112,15 +119,24 @@ class Puller:
         """What came and was not taken yet."""
         return list(self._buffer)
 
-    async def stop(self) -> list[Delivery]:
-        """Stop requesting, wait for what the server has sent already, and return what nobody took."""
+    async def finish(self) -> None:
+        """Request no more, and wait for what was requested as long as it comes; then what is left can be taken."""
         self._stopping.set()  # a cancellation alone may be lost in nats-py, which swallows one in places
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        received = -1
+        while self._outstanding > 0 and received != self._received and self._client.is_connected:
+            received = self._received
+            await asyncio.sleep(_LAST_MESSAGES_S)
         listening, self._listening = self._listening, None
         if listening is not None and self._client.is_connected:
             await listening.drain()
+        self._is_finished = True
+        self._arrived.set()
+
+    def leave(self) -> list[Delivery]:
+        """Return what nobody took."""
         left = list(self._buffer)
         self._buffer.clear()
         return left
@@ -131,6 +147,7 @@ class Puller:
             self._on_status(read_headers(head) if head else {})
             return
         self._outstanding -= 1
+        self._received += 1
         self._buffer.append(Delivery.heard(subject, reply, data, read_headers(head) if head else None))
         if not self._arrived.is_set():
             self._arrived.set()

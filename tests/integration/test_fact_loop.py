@@ -629,6 +629,31 @@ class TestStop:
         assert await bus.count("DECISIONS") == 10
         assert rest.observer.counts["repeated"] == 0
 
+    async def test_what_came_is_decided_so_that_nothing_is_delivered_twice(self, bus: Bus, start: Start) -> None:
+        """A stop at full load: facts wait in the stream, in requests that the server fills, and here."""
+
+        class Seen(FakeDecisions):
+            def __init__(self) -> None:
+                super().__init__()
+                self.begun = asyncio.Event()
+
+            async def store(self, decisions: Sequence[StoredDecision]) -> StoreResult:
+                self.begun.set()
+                return await super().store(decisions)
+
+        await bus.send_orders(600)
+        store = Seen()
+        run = await start(store, PullSettings(window=100, request_messages=50), batch_facts=10, batches_in_flight=2)
+        async with asyncio.timeout(WAIT_S):
+            await store.begun.wait()
+        await run.loop.stop()
+        info = await bus.jetstream.consumer_info("FACTS", "rulestream-facts")
+        assert info.delivered is not None
+        assert info.num_pending, "the stop came too late to say anything"
+        assert (info.num_ack_pending, info.delivered.consumer_seq) == (0, 600 - info.num_pending)
+        assert await bus.count("DECISIONS") == info.delivered.consumer_seq
+        assert run.observer.counts["redelivered"] == 0
+
     async def test_what_was_not_finished_is_handed_back_and_another_loop_decides_it_at_once(
         self, bus: Bus, start: Start
     ) -> None:

@@ -81,7 +81,7 @@ async def puller(client: FakeClient) -> AsyncIterator[Puller]:
     await made.start()
     await client.settled()
     yield made
-    await made.stop()
+    await made.finish()
 
 
 async def test_the_whole_window_is_asked_for_in_bounded_requests(client: FakeClient, puller: Puller) -> None:
@@ -206,7 +206,7 @@ async def test_requests_that_a_lost_connection_took_with_it_are_made_again(
         await client.requested.wait()
         await client.settled()
     assert len(client.requests) == 6
-    await puller.stop()
+    await puller.finish()
 
 
 async def test_requests_whose_heartbeat_stays_away_are_made_again(client: FakeClient) -> None:
@@ -218,7 +218,7 @@ async def test_requests_whose_heartbeat_stays_away_are_made_again(client: FakeCl
     async with asyncio.timeout(WAIT_S):
         await client.requested.wait()
     assert len(client.requests) > 3
-    await puller.stop()
+    await puller.finish()
 
 
 async def test_a_puller_that_is_paused_asks_for_no_more_until_it_is_told_to(client: FakeClient, puller: Puller) -> None:
@@ -269,20 +269,50 @@ class TestTake:
         assert [one.sequence for one in await puller.take(10, 10**6)] == [7]
 
 
-class TestStop:
-    async def test_what_nobody_took_is_given_back_with_what_was_on_its_way(
+class TestFinish:
+    async def test_what_was_on_its_way_can_still_be_taken_and_then_nothing(
         self, client: FakeClient, puller: Puller
     ) -> None:
         for number in range(3):
             await client.deliver(number)
         await puller.take(1, 10**6)
         client.on_their_way = [3, 4]
-        assert [one.sequence for one in await puller.stop()] == [1, 2, 3, 4]
-        client.on_their_way = []
-        assert await puller.stop() == []
+        await puller.finish()
+        assert [one.sequence for one in await puller.take(3, 10**6)] == [1, 2, 3]
+        assert [one.sequence for one in await puller.take(3, 10**6)] == [4]
+        assert await puller.take(3, 10**6) == []
+
+    async def test_what_was_requested_is_waited_for_as_long_as_it_comes(
+        self, client: FakeClient, puller: Puller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A request that the server fills is not taken back: its messages would be delivered a second time."""
+        numbers = iter(range(3))
+
+        async def one_more(_: float) -> None:
+            for number in numbers:
+                await client.deliver(number)
+                return
+
+        monkeypatch.setattr(module.asyncio, "sleep", one_more)
+        await puller.finish()
+        assert [one.sequence for one in await puller.take(10, 10**6)] == [0, 1, 2]
+
+    async def test_who_waits_for_messages_is_told_that_none_will_come(self, client: FakeClient, puller: Puller) -> None:
+        taking = asyncio.create_task(puller.take(10, 10**6))
+        await client.settled()
+        await puller.finish()
+        async with asyncio.timeout(WAIT_S):
+            assert await taking == []
+
+    async def test_what_nobody_took_is_given_back_once(self, client: FakeClient, puller: Puller) -> None:
+        for number in range(3):
+            await client.deliver(number)
+        await puller.finish()
+        assert [one.sequence for one in puller.leave()] == [0, 1, 2]
+        assert puller.leave() == []
 
     async def test_nothing_is_asked_for_afterwards(self, client: FakeClient, puller: Puller) -> None:
-        await puller.stop()
+        await puller.finish()
         await client.answer("408", Nats_Pending_Messages="10")
         await client.settled()
         assert len(client.requests) == 3
