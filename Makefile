@@ -16,7 +16,7 @@ OUTLIVING := tests/end_to_end tests/faults
 SERVED := tests/integration tests/contracts
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test bench bench-worker bench-pipeline bench-scale fuzz governance detection faults check lint types imports format lock clean
+.PHONY: help run dev test bench bench-worker bench-pipeline bench-scale fuzz governance detection faults image check lint types imports format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -84,6 +84,10 @@ detection: $(STAMP) ## the long form of the proof by security rules: DETECTION_R
 faults: $(STAMP) ## the long form of the fault suite: every fault on real servers; ONLY=name, SEED=n, TIMES=n for one of them
 	@ONLY="$(ONLY)" SEED="$(SEED)" TIMES="$(TIMES)" RENEW="$(RENEW)" $(BIN)/python -m tests.faults
 
+image: ## the worker's image, as deploy/Dockerfile makes it, and what is promised of it (needs a Docker engine); ARGS="…" are docker build's
+	@docker build -f deploy/Dockerfile -t rulestream:0.1.0 $(ARGS) .
+	@deploy/check-image.sh rulestream:0.1.0
+
 check: lint types imports test ## what CI runs
 
 lint: $(STAMP)
@@ -100,10 +104,13 @@ format: $(STAMP) ## put the code into the form that `make lint` wants
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
-lock: ## renew requirements.lock within the bounds of pyproject.toml (needs uv)
-	@printf 'hatchling>=1.27,<2\neditables>=0.5,<1\n' | uv pip compile --quiet --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --no-annotate \
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+lock: ## renew the locks within the bounds of pyproject.toml: everything, what a worker runs on, what builds it (needs uv)
+	@printf 'hatchling>=1.27,<2\neditables>=0.5,<1\n' | $(LOCK) \
 		--extra embedded --extra test --extra bench pyproject.toml - -o requirements.lock
+	@$(LOCK) --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
+	@printf 'hatchling>=1.27,<2\nsetuptools>=80\n' | $(LOCK) --constraint requirements.lock - -o requirements-build.lock
 
 clean: ## remove everything that the targets made
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* build dist
