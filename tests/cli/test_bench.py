@@ -27,6 +27,8 @@ from worker.bench.peers import PEERS
 from worker.bench.pipeline import Pair, PipelineReport, Round
 from worker.bench.pipeline import report_of as pipeline_of
 from worker.bench.starting import report_of as start_of
+from worker.bench.stopping import Stop
+from worker.bench.stopping import report_of as stop_of
 
 QUICK = ("bench", "eval", "--seconds", "0.0001")
 ENGINES = {peer.name for peer in PEERS}
@@ -283,12 +285,27 @@ def test_a_start_is_told_with_a_cache_and_without(line: Line, monkeypatch) -> No
     assert (found["warmSeconds"], found["coldSeconds"]) == (1.5, 3.5)
 
 
-@pytest.mark.parametrize("command", ["commands", "list", "pipeline", "latency", "backlog", "start"])
+@pytest.mark.parametrize(("seconds", "again", "code"), [(9.99, 0, 0), (10.0, 0, 1), (0.5, 1, 1)])
+def test_a_stop_is_soon_and_has_nothing_delivered_again(
+    line: Line, monkeypatch, seconds: float, again: int, code: int
+) -> None:
+    async def measure(facts, rounds, rules, _update):
+        return stop_of(facts, rules, [Stop(0.4, 20_000, 0)] * (rounds - 1) + [Stop(seconds, 1_000, again)])
+
+    monkeypatch.setattr("worker.bench.stopping.measure", measure)
+    shown = " ".join(line.run("bench", "stop", "--check", code=code).stdout.split())
+    for words in ("0.40 s (median)", f"{seconds:.2f} s (slowest)", "20,000", f"{again} facts delivered again"):
+        assert words in shown
+    found = line.json("bench", "stop", "--check", code=code)
+    assert (found["slowestSeconds"], found["again"], found["floorsHold"]) == (seconds, again, code == 0)
+
+
+@pytest.mark.parametrize("command", ["commands", "list", "pipeline", "latency", "backlog", "start", "stop"])
 def test_what_does_not_start_is_said(line: Line, monkeypatch, command: str) -> None:
     async def measure(*_):
         raise UnavailableError("postgres", "Postgres did not start")
 
-    module = {"list": "listing", "start": "starting"}.get(command, command)
+    module = {"list": "listing", "start": "starting", "stop": "stopping"}.get(command, command)
     monkeypatch.setattr(f"worker.bench.{module}.measure", measure)
     assert "error[UNAVAILABLE]: Postgres did not start" in line.run("bench", command, code=1).stderr
 

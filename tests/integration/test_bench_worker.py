@@ -10,7 +10,7 @@ import pytest
 
 from tests.behaviour.bus import connected
 from tests.servers.operations import run_apart
-from worker.bench import backlog, commands, jetstream, latency, listing, pipeline, starting, workload
+from worker.bench import backlog, commands, jetstream, latency, listing, pipeline, starting, stopping, workload
 from worker.bench.activation import activate
 from worker.bench.jetstream import Consumer
 from worker.bench.stack import At, BenchError, worker_on_a_stack
@@ -80,6 +80,7 @@ class Measured:
     latency: latency.LatencyReport
     backlog: backlog.BacklogReport
     start: starting.StartReport
+    stops: list[stopping.Stop]
     refused: list[str]
     told: dict[str, list[int]] = field(default_factory=dict)
 
@@ -95,7 +96,7 @@ def measured() -> Iterator[Measured]:
 
 
 async def measure() -> Measured:
-    told: dict[str, list[int]] = {name: [] for name in ("pairs", "latency", "backlog", "start")}
+    told: dict[str, list[int]] = {name: [] for name in ("pairs", "latency", "backlog", "start", "stop")}
     async with worker_on_a_stack() as at:
         every = list(workload.rules())
         await activate(at, [*every[:9], every[80]])  # the last has the effect
@@ -112,7 +113,8 @@ async def measure() -> Measured:
         with pytest.raises(BenchError) as ended:
             await Consumer(at.connection, "FACTS", "rulestream-facts", at.worker).until_asked()
         started = await starting.start(at, 10, 1, told["start"].append)
-    return Measured(race, late, waiting, started, [refused.value.message, ended.value.message], told)
+        stops = await stopping.stop(at, 20_000, 1, told["stop"].append)
+    return Measured(race, late, waiting, started, stops, [refused.value.message, ended.value.message], told)
 
 
 async def a_fact_that_is_not_decided(at: At) -> None:
@@ -173,3 +175,11 @@ def test_workers_are_started_with_a_cache_and_without(measured: Measured) -> Non
     assert (len(measured.start.warm), len(measured.start.cold)) == (1, 1)
     assert min(*measured.start.warm, *measured.start.cold) > 0
     assert measured.told["start"] == [1, 2, 3]
+
+
+def test_a_worker_at_its_work_is_stopped_and_nothing_is_delivered_again(measured: Measured) -> None:
+    (found,) = measured.stops
+    assert found.seconds > 0
+    assert 0 < found.pending < 20_000
+    assert found.again == 0
+    assert measured.told["stop"] == [1]

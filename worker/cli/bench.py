@@ -267,6 +267,26 @@ def start(
     _end(report, check=check)
 
 
+@app.command("stop")
+def stop(
+    json: JsonOption = False,
+    check: CheckOption = False,
+    facts: Annotated[int, typer.Option("--facts", min=3_000, max=1_000_000, help="So many facts wait.")] = 30_000,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=100, help="So many stops.")] = 7,
+    rules: RulesOption = 100,
+) -> None:
+    """Measure how soon a worker stops under full load, and what is delivered again for it, on servers of its own."""
+    from worker.bench.stopping import measure
+
+    with progress("stops", rounds) as update:
+        report = _run(measure(facts, rounds, rules, update), as_json=json)
+    if not json:
+        from worker.cli.bench_tables import stop_tables
+
+        _print(*stop_tables(report), holds=report.floors_hold)
+    _end(report, check=check)
+
+
 @app.command("scale")
 def scale(
     json: JsonOption = False,

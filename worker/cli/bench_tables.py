@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from worker.bench.scale import ScaleReport
     from worker.bench.scale_start import ReadyReport
     from worker.bench.starting import StartReport
+    from worker.bench.stopping import StopReport
 
 
 def evaluation_tables(report: EvaluationReport) -> list[Table | Text]:
@@ -158,6 +159,18 @@ def start_tables(report: StartReport) -> list[Table | Text]:
         told = " ".join(f"{one:.2f}" for one in each)
         table.add_row(name, f"{median:.2f}", told, _mark(holds=median < report.seconds_max))
     return [table, Text(f"with {report.rules:,} active rules; less than {report.seconds_max:g}")]
+
+
+def stop_tables(report: StopReport) -> list[Table | Text]:
+    """Show each stop: how long it took, and what was delivered again for it."""
+    table = Table(title="seconds from SIGTERM to the end of a worker under full load")
+    for name in ("stop", "seconds", "facts left in the stream", "delivered again", "holds"):
+        table.add_column(name, justify="right")
+    for number, one in enumerate(report.stops, 1):
+        mark = _mark(holds=one.seconds < report.seconds_max and not one.again)
+        table.add_row(str(number), f"{one.seconds:.2f}", f"{one.pending:,}", f"{one.again:,}", mark)
+    slowest = f"{report.median_seconds:.2f} s (median), {report.slowest_seconds:.2f} s (slowest)"
+    return [table, Text(f"{slowest}, less than {report.seconds_max:g}; {report.again:,} facts delivered again, none")]
 
 
 def scale_tables(report: ScaleReport) -> list[Table | Text]:
