@@ -30,8 +30,8 @@ from nats.micro.service import (
 from nats.nuid import NUID
 
 SERVICE: Final = "rulestream"
-# Where an answer may go: an inbox, shared or private.
-_INBOX: Final = re.compile(r"_INBOX(_[A-Za-z0-9_-]{1,64})?\.[^ ]+")
+# Where an answer may go: an inbox, shared or private, or the server's own way back to another account's inbox.
+_INBOX: Final = re.compile(r"(_INBOX(_[A-Za-z0-9_-]{1,64})?|_R_)\.[^ ]+")
 
 
 class Tally:
