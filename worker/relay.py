@@ -41,6 +41,14 @@ class EventPublisher(Protocol):
     async def last_event(self, rule_id: RuleId) -> tuple[int, str | None]: ...
 
 
+class RelayObserver(Protocol):
+    """Hears how many events were published, and when the relay begins to wait for a service."""
+
+    def events_relayed(self, count: int) -> None: ...
+
+    def dependency_waited(self, service: str) -> None: ...
+
+
 class OutboxRelay:
     """Empties the outbox into the events' stream, at a hint and at least once a second."""
 
@@ -49,9 +57,11 @@ class OutboxRelay:
         transactions: PostgresTransactions,
         publisher: EventPublisher,
         elapsed_s: Callable[[], float] = time.monotonic,
+        observer: RelayObserver | None = None,
     ) -> None:
         self._transactions = transactions
         self._elapsed_s = elapsed_s
+        self._observer = observer
         self._held: dict[RuleId, float] = {}  # rules with an event that was refused, until when
         self._publisher = publisher
         self._hint = asyncio.Event()
@@ -82,6 +92,8 @@ class OutboxRelay:
                 failures = 0
             except UnavailableError as error:
                 failures += 1
+                if failures == 1 and self._observer is not None:
+                    self._observer.dependency_waited(error.service)
                 _log.warning("relay_waits", service=error.service, reason=error.message)
             except Exception:  # noqa: BLE001  # the outbox keeps what was not published; the next round tries again
                 _log.exception("relay_failed")
@@ -113,6 +125,8 @@ class OutboxRelay:
                 except UnavailableError as error:
                     away = error
                     break
+        if self._observer is not None:
+            self._observer.events_relayed(count)
         if away is not None:  # only now, so that what was published is remembered as such
             raise away
         return count

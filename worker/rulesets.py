@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
+from typing import Protocol
 
 import structlog
 
@@ -23,6 +25,14 @@ from worker.ruleset_loading import Loaded, RulesetBrokenError, RulesetLoader, ch
 _log = structlog.get_logger(__name__)
 
 
+class RulesetObserver(Protocol):
+    """Hears of rulesets that were loaded, in how many seconds, and of those that could not be."""
+
+    def ruleset_loaded(self, seconds: float) -> None: ...
+
+    def ruleset_failed(self) -> None: ...
+
+
 class Rulesets:
     """RulesetSource, and the holder of the current snapshot."""
 
@@ -33,10 +43,12 @@ class Rulesets:
         plans: PlanCache,
         compiler: DslCompiler,
         poll_s: float,
+        observer: RulesetObserver | None = None,
     ) -> None:
         self._transactions = transactions
         self._loader = RulesetLoader(cache, plans, compiler)
         self._poll_s = poll_s
+        self._observer = observer
         self._loaded: Loaded | None = None
         self._hint = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -110,6 +122,20 @@ class Rulesets:
 
     async def _load(
         self, state: RulesetState, previous: Loaded | None, changes: RulesetChanges | None = None
+    ) -> Loaded:
+        started = time.perf_counter()
+        try:
+            loaded = await self._load_current(state, previous, changes)
+        except Exception:
+            if self._observer is not None:
+                self._observer.ruleset_failed()
+            raise
+        if self._observer is not None:
+            self._observer.ruleset_loaded(time.perf_counter() - started)
+        return loaded
+
+    async def _load_current(
+        self, state: RulesetState, previous: Loaded | None, changes: RulesetChanges | None
     ) -> Loaded:
         while True:
             try:

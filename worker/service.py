@@ -21,7 +21,7 @@ from domain.decisions.retention import require_retention
 from domain.errors import UnavailableError
 from domain.rules.content import format_moment
 from streams import topology
-from streams.connection import connect, ping
+from streams.connection import LenientClient, connect, ping
 from streams.control import ControlPlane, ControlSettings
 from streams.dead_letters import dead_command_publication
 from streams.discovery import Tally
@@ -52,7 +52,8 @@ from worker.retention import Housekeeper, RetentionPolicy
 from worker.rulesets import Rulesets
 from worker.schema import SchemaError, SchemaWatch, require_schema
 from worker.settings import Role, Settings
-from worker.telemetry import Telemetry
+from worker.telemetry.serving import ObservedCommands, ObservedDeadLetters, ObservedQueries
+from worker.telemetry.telemetry import Telemetry
 from worker.usecases.answer_queries import QueryResponder
 from worker.usecases.change_rules import Tools
 from worker.usecases.decide_commands import CommandDecider
@@ -76,8 +77,8 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._telemetry = Telemetry()
         self._tallies = {role.value: Tally() for role in Role}
+        self._telemetry = telemetry = Telemetry(settings, self._tallies)
         self._resources = AsyncExitStack()
         self._breakers = {
             "postgres": Breaker("postgres", failures=_POSTGRES_FAILURES, pause_s=_BREAKER_PAUSE_S),
@@ -86,15 +87,16 @@ class Worker:
         self._health = Health(
             {"nats": self._ping_nats, "postgres": self._ping_postgres, "redis": self._ping_redis},
             SystemClock(),
-            lambda service, is_up: self._telemetry.dependency(service, is_up=is_up),
+            lambda service, is_up: telemetry.dependency(service, is_up=is_up),
         )
+        telemetry.show_breakers(self._breakers)
         self._pool: GuardedPool | None = None
         self._data: Client | None = None
         self._cache: RedisActiveRules | None = None
         self._control: ControlPlane | None = None
         self._rulesets: Rulesets | None = None
         self._facts: FactLoop | None = None
-        self._probes = Probes(self.readiness, self._is_alive, self._exposition)
+        self._probes = Probes(self.readiness, self._is_alive, telemetry.exposition)
         self._is_stopping = False
         self._stop_by = math.inf
         self._lost: UnavailableError | SchemaError | None = None
@@ -173,7 +175,8 @@ class Worker:
     async def _start(self) -> None:
         settings = self._settings
         resources = self._resources
-        resources.callback(self._telemetry.shutdown)
+        telemetry = self._telemetry
+        resources.callback(telemetry.shutdown, _LAST_PARTS_S)
         _log_policy(settings)
         pool = await self._open_pool()
         await require_schema(pool)
@@ -196,9 +199,10 @@ class Worker:
         clock = SystemClock()
         compiler = CompilerProcess()
         self._on_stop("compiler", compiler.stop)
-        plans = RedisPlans(redis, await cache_key(pool), language_digest(), self._breakers["redis"])
-        self._rulesets = rulesets = Rulesets(transactions, cache, plans, compiler, settings.ruleset_poll_s)
+        plans = RedisPlans(redis, await cache_key(pool), language_digest(), self._breakers["redis"], telemetry)
+        self._rulesets = rulesets = Rulesets(transactions, cache, plans, compiler, settings.ruleset_poll_s, telemetry)
         await rulesets.start()
+        telemetry.show_ruleset(lambda: rulesets.current)
         self._on_stop("rulesets", rulesets.stop)
 
         publisher = BatchPublisher(data, batched=await topology.batched(data, settings.topology))
@@ -221,47 +225,22 @@ class Worker:
                 serve_commands=Role.COMMANDS in settings.roles,
                 serve_queries=Role.QUERIES in settings.roles,
             ),
-            commands,
-            _query_responder(settings, data, transactions, decisions, rulesets, compiler),
-            _CommandGrave(publisher, data),
+            ObservedCommands(commands, telemetry),
+            ObservedQueries(_query_responder(settings, data, transactions, decisions, rulesets, compiler), telemetry),
+            ObservedDeadLetters(_CommandGrave(publisher, data), telemetry),
             rulesets.hint,
             lambda: self._on_closed("control"),
         )
         if Role.RELAY in settings.roles:
-            relay = OutboxRelay(transactions, control)
+            relay = OutboxRelay(transactions, control, observer=telemetry)
         await control.start()
         self._on_stop("control", control.stop)
         if relay is not None:
             relay.start()
             self._on_stop("relay", relay.stop)
         if Role.FACTS in settings.roles:
-            self._facts = facts = FactLoop(
-                data,
-                Puller(
-                    data,
-                    settings.facts_stream,
-                    settings.facts_consumer,
-                    # A request bounded below the largest message that there can be would never get past it.
-                    PullSettings(request_bytes=max(PULL_BYTES, data.max_payload + HEADER_ROOM_BYTES)),
-                ),
-                publisher,
-                decisions,
-                PostgresTrials(pool),
-                lambda: rulesets.current,
-                clock,
-                self._telemetry,
-                LoopSettings(
-                    batch_facts=settings.batch_facts,
-                    batch_bytes=settings.batch_bytes,
-                    batches_in_flight=settings.batches_in_flight,
-                    fact_bytes_max=settings.fact_bytes_max,
-                    stop_timeout_s=settings.stop_timeout_s,
-                    ack_wait_s=settings.ack_wait_s,
-                    store_facts=settings.store_facts,
-                ),
-            )
-            await facts.start()
-            self._on_stop("facts", facts.stop)
+            await self._start_facts(data, publisher, pool, rulesets)
+        self._on_stop("telemetry-polling", telemetry.poll(data, control.client, pool))
         await compiler.start()  # by now, so that the first command need not wait for it
         await self._be_seen(control, rulesets)
         _log.info("worker_started", health_port=self._probes.port, roles=sorted(role.value for role in settings.roles))
@@ -276,6 +255,39 @@ class Worker:
         self._on_stop("health", self._health.stop)
         await self._probes.start(settings.http_host, settings.http_port)
         self._on_stop("probes", self._probes.stop)
+
+    async def _start_facts(
+        self, data: LenientClient, publisher: BatchPublisher, pool: GuardedPool, rulesets: Rulesets
+    ) -> None:
+        settings, telemetry = self._settings, self._telemetry
+        self._facts = facts = FactLoop(
+            data,
+            Puller(
+                data,
+                settings.facts_stream,
+                settings.facts_consumer,
+                # A request bounded below the largest message that there can be would never get past it.
+                PullSettings(request_bytes=max(PULL_BYTES, data.max_payload + HEADER_ROOM_BYTES)),
+            ),
+            publisher,
+            PostgresDecisions(pool),
+            PostgresTrials(pool),
+            lambda: rulesets.current,
+            SystemClock(),
+            telemetry,
+            LoopSettings(
+                batch_facts=settings.batch_facts,
+                batch_bytes=settings.batch_bytes,
+                batches_in_flight=settings.batches_in_flight,
+                fact_bytes_max=settings.fact_bytes_max,
+                stop_timeout_s=settings.stop_timeout_s,
+                ack_wait_s=settings.ack_wait_s,
+                store_facts=settings.store_facts,
+            ),
+        )
+        telemetry.show_backlog(facts)
+        await facts.start()
+        self._on_stop("facts", facts.stop)
 
     async def _open_pool(self) -> GuardedPool:
         settings = self._settings
@@ -304,7 +316,7 @@ class Worker:
         settings = self._settings
         client = open_client(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
         self._on_stop("redis", client.aclose)
-        self._cache = cache = RedisActiveRules(client, self._breakers["redis"])
+        self._cache = cache = RedisActiveRules(client, self._breakers["redis"], self._telemetry)
         try:
             await cache.ping(settings.redis_timeout_s)
         except UnavailableError as error:  # active rules come from Postgres meanwhile
@@ -348,13 +360,6 @@ class Worker:
 
     def _is_alive(self) -> bool:
         return self._lost is None and (self._facts is None or self._facts.failure is None)
-
-    def _exposition(self) -> bytes:
-        self._telemetry.breakers = {service: breaker.state for service, breaker in self._breakers.items()}
-        if self._rulesets is not None and self._rulesets.is_loaded:
-            ruleset = self._rulesets.current
-            self._telemetry.revision, self._telemetry.rules = ruleset.revision, len(ruleset)
-        return self._telemetry.exposition()
 
     async def _ping_nats(self) -> None:
         if self._data is None or self._control is None:

@@ -16,17 +16,23 @@ durable. Wherever a worker dies on this way, the next delivery ends in the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from domain.decisions.decision import Fault
 from domain.ports import StoredDecision, StoreResult
 from streams.facts.intake import DeadReason, Delivery, Refused
+from streams.facts.observing import RuleFaults
 from streams.facts.outgoing import dead_fact_publication, decision_publications
 from streams.settling import HANDLED, Poison, Retry, Settlement
 from streams.wire import Publication
 
 DEFECT_RETRY_S: Final = 30.0
 UNSEEN_RETRY_S: Final = 1.0
+# Of a batch's facts the first, every so many, and the last are looked at for their latency; of a few all.
+SAMPLED_EVERY: Final = 64
+FEW: Final = 4
 
 
 class Batch:
@@ -37,6 +43,7 @@ class Batch:
 
     __slots__ = (
         "_decided",
+        "_faults",
         "_known",
         "_postponed",
         "_refused",
@@ -56,6 +63,7 @@ class Batch:
         self._refused: list[tuple[Delivery, Refused]] = []
         self._postponed: list[Delivery] = []
         self._unseen: frozenset[bytes] = frozenset()
+        self._faults: dict[bytes, Sequence[Fault]] = {}  # of what this batch decided
         self._known: set[bytes] = set()  # keys whose decision was stored before
 
     def join(self, delivery: Delivery, key: bytes) -> bool:
@@ -65,10 +73,12 @@ class Batch:
             return True
         return False
 
-    def decide(self, delivery: Delivery, decision: StoredDecision) -> None:
+    def decide(self, delivery: Delivery, decision: StoredDecision, faults: Sequence[Fault] = ()) -> None:
         """TAKEN to DECIDED."""
         self.decisions[decision.key] = decision
         self._decided.append((delivery, decision.key))
+        if faults:
+            self._faults[decision.key] = faults
 
     def refuse(self, delivery: Delivery, refused: Refused) -> None:
         """TAKEN to REFUSED."""
@@ -136,9 +146,37 @@ class Batch:
         return found
 
     @property
-    def refused(self) -> Sequence[tuple[Delivery, Refused]]:
-        """What becomes dead letters, and why."""
-        return self._refused
+    def dead(self) -> Mapping[DeadReason, int]:
+        """How many deliveries become dead letters, by reason."""
+        return Counter(refused.reason for _, refused in self._refused) if self._refused else {}
+
+    @property
+    def faults(self) -> Mapping[tuple[str, str], RuleFaults]:
+        """What failed, by rule and code, in the decisions that stand and that this batch made."""
+        found: dict[tuple[str, str], RuleFaults] = {}
+        for key, faults in self._faults.items():
+            if key not in self.decisions or key in self._known:
+                continue
+            for fault in faults:
+                one = found.get((fault.rule_id, fault.code))
+                if one is None:
+                    one = found[fault.rule_id, fault.code] = RuleFaults(key.hex())
+                one.count += 1
+        return found
+
+    def sampled_stored_at_ns(self) -> Iterator[int]:
+        """Give of some of the facts whose decisions stand when their stream stored them."""
+        last = len(self._decided) - 1
+        step = SAMPLED_EVERY if last >= FEW else 1
+        for number in range(0, last + 1, step):
+            yield from self._stored_at_ns(number)
+        if last % step:
+            yield from self._stored_at_ns(last)
+
+    def _stored_at_ns(self, number: int) -> Iterator[int]:
+        delivery, key = self._decided[number]
+        if key in self.decisions:
+            yield delivery.stored_at_ns
 
     @property
     def repeated(self) -> int:
@@ -148,4 +186,9 @@ class Batch:
     @property
     def matched(self) -> int:
         """How many of the decisions matched."""
-        return sum(decision.matched for decision in self.decisions.values())
+        return sum([decision.matched for decision in self.decisions.values()])
+
+    @property
+    def effects(self) -> int:
+        """How many effects the decisions have."""
+        return sum([len(decision.effects) for decision in self.decisions.values() if decision.effects])

@@ -39,15 +39,14 @@ class Deciding:
             return
         try:
             kept = keep_fact(delivery) if self.store_facts else None
-            decision = stored_decision(
-                decide(self.ruleset, fact), self.decided_at, delivery.stored_at_ns, found.traceparent, kept
-            )
+            made = decide(self.ruleset, fact)
+            decision = stored_decision(made, self.decided_at, delivery.stored_at_ns, found.traceparent, kept)
         except Exception:  # noqa: BLE001  # a defect of ours must not cost this fact, nor its neighbours
             _log.exception("decide_failed", fact_type=fact.type, sequence=fact.sequence)
             batch.leave_undecided(delivery, fact.key, None)
             return
         if fits(decision, self.payload_bytes_max):
-            batch.decide(delivery, decision)
+            batch.decide(delivery, decision, made.faults)
         else:
             message = f"the decision and its effects must each fit {self.payload_bytes_max} bytes"
             batch.leave_undecided(delivery, fact.key, Refused(DeadReason.DECISION_TOO_LARGE, message))

@@ -20,9 +20,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Dependencies(Protocol):
-    """Hears which services answer."""
+    """Hears which services answer, and when work begins to wait for one that does not."""
 
     def dependency(self, service: str, *, is_up: bool) -> None: ...
+
+    def dependency_waited(self, service: str) -> None: ...
 
 
 class _StopWhenAsked(stop_base):
@@ -58,6 +60,7 @@ class Insistence:
     async def _insist(self, service: str, call: Callable[[], Awaitable[_Result]], error: UnavailableError) -> _Result:
         self._insisting += 1
         self._on_wait(True)
+        self._dependencies.dependency_waited(service)
         try:
             self._say(service, 1, error)
             return await self._retried(service, call)

@@ -19,8 +19,9 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -31,8 +32,9 @@ from domain.rules.content import format_moment
 from streams.connection import LAST_WORDS_S, LenientClient, ping
 from streams.facts.batch import DEFECT_RETRY_S, Batch
 from streams.facts.deciding import Deciding
-from streams.facts.insisting import Dependencies, Insistence
+from streams.facts.insisting import Insistence
 from streams.facts.intake import FACT_BYTES_MAX, Delivery
+from streams.facts.observing import BatchReport, FactObserver, StageTimes
 from streams.facts.puller import Puller
 from streams.settling import IN_PROGRESS, Retry, Settlement, settlement_frame
 from streams.wire import BatchPublisher, send_settlements
@@ -44,6 +46,7 @@ TRIALS_MAX: Final = 2
 HELD_MAX_S: Final = 60.0
 _PROGRESS_IN_ACK_WAIT: Final = 3
 _YIELD_EVERY: Final = 100
+_SECOND_NS: Final = 1_000_000_000
 
 _log = structlog.get_logger(__name__)
 
@@ -62,14 +65,6 @@ class LoopSettings:
     stop_timeout_s: float = 25.0
     ack_wait_s: float = 60.0
     store_facts: bool = False
-
-
-class FactObserver(Dependencies, Protocol):
-    """Hears what the loop does; implemented by telemetry."""
-
-    def batch_settled(
-        self, *, facts: int, matched: int, dead: int, repeated: int, redelivered: int, seconds: float
-    ) -> None: ...
 
 
 class FactLoop:
@@ -159,6 +154,16 @@ class FactLoop:
         task = self._intake
         return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
+    @property
+    def batches_in_flight(self) -> int:
+        """How many batches are being worked on."""
+        return len(self._in_flight)
+
+    @property
+    def waiting(self) -> int:
+        """How many facts came and were not begun."""
+        return self._puller.waiting_count
+
     async def _take_facts(self) -> None:
         settings = self._settings
         while True:
@@ -186,12 +191,18 @@ class FactLoop:
 
     async def _process(self, batch: Batch) -> None:
         """Take a batch all its way. Leaves it unacknowledged when told to give up, or for a defect of ours."""
+        clock = asyncio.get_running_loop().time
         try:
             async with self._deciding:
+                begun = clock()
                 buried = await self._decide(batch)
+            decided = clock()
             await self._look_up_undecided(batch)
             await self._store_decided(batch)
+            stored = clock()
             await self._publish(batch)
+            times = StageTimes(batch.started, begun, decided, stored, published=clock())
+            published_at = self._clock.now()
             settlements = batch.settlements()
             await self._settle(settlements)
             if buried:
@@ -206,7 +217,7 @@ class FactLoop:
             _log.exception("batch_failed", facts=len(batch.deliveries))
             await self._settle([(delivery, Retry(DEFECT_RETRY_S)) for delivery in batch.deliveries])
         else:
-            self._tell(batch)
+            self._tell(batch, times, published_at)
 
     async def _decide(self, batch: Batch) -> list[FactPlace]:
         """Decide every delivery of a batch under one ruleset; gives the places of those that kill their workers."""
@@ -290,14 +301,22 @@ class FactLoop:
         if again:
             await self._insistence.call("nats", lambda: self._publisher.publish(again))
 
-    def _tell(self, batch: Batch) -> None:
+    def _tell(self, batch: Batch, times: StageTimes, published_at: datetime) -> None:
+        published_ns = round(published_at.timestamp() * _SECOND_NS)
         self._observer.batch_settled(
-            facts=len(batch.decisions),
-            matched=batch.matched,
-            dead=len(batch.refused),
-            repeated=batch.repeated,
-            redelivered=sum(delivery.deliveries > 1 for delivery in batch.deliveries),
-            seconds=asyncio.get_running_loop().time() - batch.started,
+            BatchReport(
+                facts=len(batch.decisions),
+                matched=batch.matched,
+                effects=batch.effects,
+                repeated=batch.repeated,
+                redelivered=sum([delivery.deliveries > 1 for delivery in batch.deliveries]),
+                dead=batch.dead,
+                faults=batch.faults,
+                times=times,
+                settled=asyncio.get_running_loop().time(),
+                # The stream's clock may be ahead of ours.
+                latencies_s=[max(published_ns - at, 0) / _SECOND_NS for at in batch.sampled_stored_at_ns()],
+            )
         )
 
     def _on_wait(self, is_waiting: bool) -> None:  # noqa: FBT001  # a callback of one argument

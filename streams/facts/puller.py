@@ -119,6 +119,11 @@ class Puller:
         """What came and was not taken yet."""
         return list(self._buffer)
 
+    @property
+    def waiting_count(self) -> int:
+        """How many these are."""
+        return len(self._buffer)
+
     async def finish(self) -> None:
         """Request no more, and wait for what was requested as long as it comes; then what is left can be taken."""
         self._stopping.set()  # a cancellation alone may be lost in nats-py, which swallows one in places

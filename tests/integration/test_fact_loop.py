@@ -22,6 +22,7 @@ from domain.ports import DecisionStore, FactPlace, FactTrials, StoredDecision, S
 from streams.connection import connect
 from streams.facts.intake import DeadReason
 from streams.facts.loop import TRIALS_MAX, FactLoop, LoopSettings
+from streams.facts.observing import BatchReport
 from streams.facts.puller import Puller, PullSettings
 from streams.topology import TopologySettings, apply, batched, topology
 from streams.wire import BatchPublisher, send
@@ -34,6 +35,7 @@ from worker.adapters.postgres.pool import open_pool
 
 WAIT_S = 45.0  # less than AckWait, after which what was lost comes again
 ODD = b"NATS/1.0\r\nOdd: a\rb\x00c\nd\r\n\r\n"
+COUNTED = ("facts", "matched", "effects", "repeated", "redelivered")
 PULLS = PullSettings(window=400, request_messages=100, request_expires_s=2.0)
 
 
@@ -43,10 +45,18 @@ class Observer:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.dependencies: list[tuple[str, bool]] = []
+        self.reports: list[BatchReport] = []
+        self.waits: list[str] = []
 
-    def batch_settled(self, *, seconds: float, **counts: int) -> None:
-        assert seconds >= 0
-        self.counts.update(counts)
+    def batch_settled(self, report: BatchReport) -> None:
+        times = report.times
+        assert times.started <= times.begun <= times.decided <= times.stored <= times.published <= report.settled
+        self.counts.update({name: getattr(report, name) for name in COUNTED})
+        self.counts["dead"] += sum(report.dead.values())
+        self.reports.append(report)
+
+    def dependency_waited(self, service: str) -> None:
+        self.waits.append(service)
 
     def dependency(self, service: str, *, is_up: bool) -> None:
         if (service, is_up) not in self.dependencies[-1:]:

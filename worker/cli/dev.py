@@ -40,7 +40,7 @@ async def _dev(data_dir: Path | None, ready_file: Path | None) -> None:
     from worker.migrations import runner
     from worker.service import running_worker
     from worker.settings import load_settings
-    from worker.telemetry import configure_logging
+    from worker.telemetry.logs import configure_logging
 
     stopping = stop_signal()
     take_turns()

@@ -51,7 +51,7 @@ async def serve(settings: Settings) -> None:
     """Run one worker until told to stop."""
     from worker.cli.running import stop_signal
     from worker.service import running_worker
-    from worker.telemetry import configure_logging
+    from worker.telemetry.logs import configure_logging
 
     configure_logging(settings.log_format, settings.log_level)
     stopping = stop_signal()

@@ -166,4 +166,4 @@ def test_every_delivery_is_settled_exactly_once() -> None:
     batch.refuse_stored(key(3), "bad data")
     batch.stand(StoreResult({key(1): decision(1, b"first")}, frozenset({key(2)})))
     assert sorted(one.sequence for one, _ in batch.settlements()) == [1, 2, 3, 4, 5, 6]
-    assert (batch.matched, len(batch.refused)) == (1, 3)
+    assert (batch.matched, sum(batch.dead.values())) == (1, 3)

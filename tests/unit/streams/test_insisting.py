@@ -17,9 +17,13 @@ class Heard:
     def __init__(self) -> None:
         self.dependencies: list[tuple[str, bool]] = []
         self.waits: list[bool] = []
+        self.waited: list[str] = []
 
     def dependency(self, service: str, *, is_up: bool) -> None:
         self.dependencies.append((service, is_up))
+
+    def dependency_waited(self, service: str) -> None:
+        self.waited.append(service)
 
 
 class Service:
@@ -58,6 +62,7 @@ async def test_a_service_that_is_away_is_asked_until_it_answers(insistence: Insi
     assert await insistence.call("postgres", service.ask) == "answer"
     assert service.calls == 6
     assert heard.dependencies == [*[("postgres", False)] * 5, ("postgres", True)]
+    assert heard.waited == ["postgres"], "it waited once, however often it asked"
     assert heard.waits == [True, False]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import msgspec
 
 from domain.identifiers import RuleId
 from domain.ports import OutboxMessage
+from domain.rules.content import parse_moment
 from worker.adapters.postgres.statements import statements
 
 _SQL: Final = statements("outbox")
@@ -60,6 +62,30 @@ class PostgresOutbox:
     async def published(self, message: OutboxMessage, sequence: int) -> None:
         rule_id = UUID(message.rule_id.value)
         await self._connection.execute(_SQL["remove_published"], rule_id, sequence, message.position)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxState:
+    """How many events wait in the outbox, and for how many seconds the oldest has."""
+
+    pending: int
+    oldest_age_s: float
+
+
+class _Occurred(msgspec.Struct):
+    occurredAt: str  # noqa: N815  # as events have it
+
+
+async def outbox_state(pool: asyncpg.Pool[asyncpg.Record]) -> OutboxState:
+    """Look at the outbox as it stands; by the clocks of the workers that wrote the events, and Postgres's."""
+    row = await pool.fetchrow(_SQL["outbox_state"])
+    assert row is not None
+    return OutboxState(row["pending"], 0.0 if row["oldest"] is None else _age_s(row["oldest"], row["now"]))
+
+
+def _age_s(payload: bytes, now: datetime) -> float:
+    occurred_at = parse_moment(msgspec.json.decode(payload, type=_Occurred).occurredAt)
+    return max((now - occurred_at).total_seconds(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,13 @@ from domain.decisions.ruleset import ActiveRule, ruleset_digest
 from domain.errors import UnavailableError
 from domain.identifiers import RuleId
 from domain.rules.content import Priority, RuleContent, format_moment, parse_moment
-from worker.adapters.redis.client import asking
+from worker.adapters.redis.client import CacheObserver, Unobserved, asking
 from worker.breakers import Breaker
 
 KEY_PREFIX: Final = "rulestream:"
 EXPIRY_S: Final = 7 * 24 * 3600
 _CHUNK: Final = 500
+_CACHE: Final = "rules"
 
 _log = structlog.get_logger(__name__)
 
@@ -49,9 +50,10 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 class RedisActiveRules:
     """ActiveRulesCache on a Redis client. Failures are logged and count as nothing found; ``is_up`` tells of them."""
 
-    def __init__(self, client: Redis, breaker: Breaker | None = None) -> None:
+    def __init__(self, client: Redis, breaker: Breaker | None = None, observer: CacheObserver | None = None) -> None:
         self._client = client
         self._breaker = breaker
+        self._observer = observer or Unobserved()
         self.is_up = True
 
     async def members(self, digest: bytes) -> Sequence[tuple[RuleId, int, bytes]] | None:
@@ -60,17 +62,21 @@ class RedisActiveRules:
                 data = cast("bytes | None", await self._client.get(_members_key(digest)))
         except UnavailableError as error:
             self._failed("members", error)
+            self._observer.cache_read(_CACHE, "away")
             return None
         self.is_up = True
         if data is None:
+            self._observer.cache_read(_CACHE, "miss")
             return None
         members = await asyncio.to_thread(_members, data, digest)
+        self._observer.cache_read(_CACHE, "refused" if members is None else "hit")
         if members is None:
             _log.warning("cache_entry_refused", entry="members")
         return members
 
     async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, ActiveRule]:
         found: dict[bytes, ActiveRule] = {}
+        start = 0
         try:
             for start in range(0, len(digests), _CHUNK):
                 chunk = digests[start : start + _CHUNK]
@@ -80,11 +86,15 @@ class RedisActiveRules:
                     )
                 rules, refused = await asyncio.to_thread(_rules, chunk, values)
                 found |= rules
+                self._observer.cache_read(_CACHE, "hit", len(rules))
+                self._observer.cache_read(_CACHE, "refused", refused)
+                self._observer.cache_read(_CACHE, "miss", len(chunk) - len(rules) - refused)
                 for _ in range(refused):
                     _log.warning("cache_entry_refused", entry="rule")
                 self.is_up = True
         except UnavailableError as error:
             self._failed("load", error)
+            self._observer.cache_read(_CACHE, "away", len(digests) - start)
         return found
 
     async def store_members(self, digest: bytes, members: Sequence[tuple[RuleId, int, bytes]]) -> None:

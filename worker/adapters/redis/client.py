@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from typing import Final
+from typing import Final, Literal, Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -17,6 +17,18 @@ from worker.breakers import Breaker, BusyError
 
 # What loading or storing everything may take in all: the rest then comes from Postgres, or is stored the next time.
 WHOLE_TIMEOUT_S: Final = 10.0
+
+
+class CacheObserver(Protocol):
+    """Hears how many entries of a cache were found, not found, found and refused, or could not be asked for."""
+
+    def cache_read(self, cache: str, result: Literal["hit", "miss", "refused", "away"], count: int = 1) -> None: ...
+
+
+class Unobserved:
+    """CacheObserver that does not listen."""
+
+    def cache_read(self, cache: str, result: str, count: int = 1) -> None: ...
 
 
 def open_client(url: str, timeout_s: float) -> Redis:

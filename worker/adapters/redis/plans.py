@@ -18,13 +18,14 @@ from redis.asyncio import Redis
 
 from domain.errors import UnavailableError
 from domain.language import StoredPlan
-from worker.adapters.redis.client import asking
+from worker.adapters.redis.client import CacheObserver, Unobserved, asking
 from worker.breakers import Breaker
 
 KEY_PREFIX: Final = "rulestream:plan:"
 EXPIRY_S: Final = 7 * 24 * 3600
 SEAL_BYTES: Final = 32
 _CHUNK: Final = 500
+_CACHE: Final = "plans"
 
 _log = structlog.get_logger(__name__)
 
@@ -32,25 +33,39 @@ _log = structlog.get_logger(__name__)
 class RedisPlans:
     """PlanCache on a Redis client; ``secret`` is the database's, ``release`` stands for this code's language."""
 
-    def __init__(self, client: Redis, secret: bytes, release: bytes, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        secret: bytes,
+        release: bytes,
+        breaker: Breaker | None = None,
+        observer: CacheObserver | None = None,
+    ) -> None:
         self._client = client
         self._secret = secret
         self._release = release
         self._breaker = breaker
+        self._observer = observer or Unobserved()
         self._is_up = True
         self._is_refusing = False
 
     async def load(self, digests: Sequence[bytes]) -> Mapping[bytes, StoredPlan]:
         found: dict[bytes, StoredPlan] = {}
+        start = 0
         try:
             for start in range(0, len(digests), _CHUNK):
                 chunk = digests[start : start + _CHUNK]
                 async with asking(self._breaker):
                     values = cast("list[bytes | None]", await self._client.mget([_key(digest) for digest in chunk]))
-                found |= await asyncio.to_thread(self._opened, chunk, values)
+                opened, refused = await asyncio.to_thread(self._opened, chunk, values)
+                found |= opened
+                self._observer.cache_read(_CACHE, "hit", len(opened))
+                self._observer.cache_read(_CACHE, "refused", refused)
+                self._observer.cache_read(_CACHE, "miss", len(chunk) - len(opened) - refused)
                 self._is_up = True
         except UnavailableError as error:
             self._failed("load_plans", error)
+            self._observer.cache_read(_CACHE, "away", len(digests) - start)
         return found
 
     async def store(self, plans: Mapping[bytes, StoredPlan]) -> None:
@@ -70,8 +85,8 @@ class RedisPlans:
             _log.warning("cache_away", call=call, reason=error.message)
         self._is_up = False
 
-    def _opened(self, digests: Sequence[bytes], values: Sequence[bytes | None]) -> dict[bytes, StoredPlan]:
-        """Return the plans of entries whose seals are ours."""
+    def _opened(self, digests: Sequence[bytes], values: Sequence[bytes | None]) -> tuple[dict[bytes, StoredPlan], int]:
+        """Return the plans of entries whose seals are ours, and how many others there are."""
         found: dict[bytes, StoredPlan] = {}
         refused = 0
         for digest, data in zip(digests, values, strict=True):
@@ -85,7 +100,7 @@ class RedisPlans:
         if refused and not self._is_refusing:  # once: after a release all of them are another's
             _log.info("cache_entry_refused", entry="plan", count=refused)
         self._is_refusing = refused > 0
-        return found
+        return found, refused
 
     def _seal(self, digest: bytes, body: bytes) -> bytes:
         seal = hashlib.blake2b(key=self._secret, digest_size=SEAL_BYTES, person=b"rulestream.plan")

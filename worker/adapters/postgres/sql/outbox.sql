@@ -28,3 +28,9 @@ SELECT o.position, o.event_id, o.subject, o.headers, o.payload, coalesce(s.seque
 WITH gone AS (DELETE FROM outbox WHERE position = $3::bigint)
 INSERT INTO outbox_sequence (rule_id, sequence) VALUES ($1::uuid, $2::bigint)
 ON CONFLICT (rule_id) DO UPDATE SET sequence = excluded.sequence;
+
+-- name: outbox_state
+-- How much waits in the outbox, and the oldest event of it.
+SELECT (SELECT count(*) FROM outbox) AS pending,
+       (SELECT payload FROM outbox ORDER BY position LIMIT 1) AS oldest,
+       clock_timestamp() AS now;
