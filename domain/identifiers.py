@@ -17,9 +17,17 @@ from typing import Final, Self
 from domain.errors import InvalidRequestError, ValidationError
 
 _NAMESPACE: Final = uuid.UUID("6f1c55a5-0a3c-5c0c-9e49-5d6b7c6d3f10")
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-_COMMAND_ID: Final = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
-_DOTTED: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,15}\Z")
+# Each is of the whole text, in what regular expressions of Python and of JSON Schema have in common.
+ACTOR_PATTERN: Final = "[A-Za-z0-9_-]{1,64}"
+COMMAND_ID_PATTERN: Final = "[A-Za-z0-9_-]{16,64}"
+DOTTED_NAME_PATTERN: Final = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,15}"
+UUID_PATTERN: Final = r"(?:urn:uuid:)?\{?[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}\}?"
+DECISION_ID_PATTERN: Final = "[0-9A-Fa-f]{32}"
+_TOKEN: Final = re.compile(rf"{ACTOR_PATTERN}\Z")
+_COMMAND_ID: Final = re.compile(rf"{COMMAND_ID_PATTERN}\Z")
+_DOTTED: Final = re.compile(rf"{DOTTED_NAME_PATTERN}\Z")
+_UUID: Final = re.compile(rf"{UUID_PATTERN}\Z")
+_DECISION_ID: Final = re.compile(rf"{DECISION_ID_PATTERN}\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 DOTTED_NAME_BYTES_MAX: Final = 256
@@ -87,10 +95,9 @@ class RuleId:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a rule id in any of UUID's spellings; raises ValidationError."""
-        try:
-            return cls(str(uuid.UUID(text)))
-        except ValueError:
-            raise ValidationError("ruleId is not a UUID", field="ruleId") from None
+        if _UUID.match(text) is None:
+            raise ValidationError("ruleId is not a UUID", field="ruleId")
+        return cls(str(uuid.UUID(text)))
 
     @classmethod
     def for_command(cls, actor: Actor, command_id: CommandId, index: int = 0) -> Self:
@@ -115,10 +122,9 @@ class TemplateId:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a template id in any of UUID's spellings; raises ValidationError."""
-        try:
-            return cls(str(uuid.UUID(text)))
-        except ValueError:
-            raise ValidationError("templateId is not a UUID", field="templateId") from None
+        if _UUID.match(text) is None:
+            raise ValidationError("templateId is not a UUID", field="templateId")
+        return cls(str(uuid.UUID(text)))
 
     @classmethod
     def for_command(cls, actor: Actor, command_id: CommandId) -> Self:
@@ -148,13 +154,9 @@ def fact_key(kind: str, source: str, fact_id: str) -> bytes:
 
 def parse_decision_id(text: str) -> bytes:
     """Return the fact's key that a decision's id is the hexadecimal form of; raises ValidationError."""
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != FACT_KEY_BYTES:
+    if _DECISION_ID.match(text) is None:
         raise ValidationError("decisionId is 32 hexadecimal digits", field="decisionId")
-    return key
+    return bytes.fromhex(text)
 
 
 @lru_cache(maxsize=256)

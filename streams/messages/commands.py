@@ -2,92 +2,125 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 
+from streams.messages.fields import (
+    PARAMETERS,
+    CodeText,
+    CommandIdText,
+    Comment,
+    Description,
+    DslContent,
+    DslTemplate,
+    EarlierVersion,
+    ErrorDetails,
+    ExpectedVersion,
+    Moment,
+    NamePattern,
+    ParameterDefault,
+    ParameterName,
+    ParameterType,
+    PriorityText,
+    Reason,
+    Row,
+    Rows,
+    RuleIdText,
+    RuleName,
+    Tags,
+    TemplateIdText,
+    TemplateName,
+    given,
+)
+
 
 class CommandPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The root of every command's payload."""
+    """The root of every command's payload, and what JSON Schema says of its fields together."""
+
+    conditions: ClassVar[Mapping[str, Any]] = {}
 
 
 class CreateRule(CommandPayload, frozen=True):
-    name: str
-    dsl_content: str
-    priority: str
-    description: str | None = None
-    tags: list[str] | None = None
-    effective_from: str | None = None
-    effective_until: str | None = None
+    name: RuleName
+    dsl_content: DslContent
+    priority: PriorityText
+    description: Description | None = None
+    tags: Tags | None = None
+    effective_from: Moment | None = None
+    effective_until: Moment | None = None
 
 
 class UpdateRule(CommandPayload, frozen=True):
     """Fields that are absent keep their value; ``null`` clears one that may be absent."""
 
-    rule_id: str
-    expected_version: int
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    dsl_content: str | msgspec.UnsetType = msgspec.UNSET
-    priority: str | msgspec.UnsetType = msgspec.UNSET
-    description: str | msgspec.UnsetType | None = msgspec.UNSET
-    tags: list[str] | msgspec.UnsetType | None = msgspec.UNSET
-    effective_from: str | msgspec.UnsetType | None = msgspec.UNSET
-    effective_until: str | msgspec.UnsetType | None = msgspec.UNSET
+    conditions: ClassVar[Mapping[str, Any]] = {"minProperties": 3}
+
+    rule_id: RuleIdText
+    expected_version: ExpectedVersion
+    name: RuleName | msgspec.UnsetType = msgspec.UNSET
+    dsl_content: DslContent | msgspec.UnsetType = msgspec.UNSET
+    priority: PriorityText | msgspec.UnsetType = msgspec.UNSET
+    description: Description | msgspec.UnsetType | None = msgspec.UNSET
+    tags: Tags | msgspec.UnsetType | None = msgspec.UNSET
+    effective_from: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    effective_until: Moment | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class SubmitRule(CommandPayload, frozen=True):
-    rule_id: str
-    expected_version: int | None = None
+    rule_id: RuleIdText
+    expected_version: ExpectedVersion | None = None
 
 
 class ApproveRule(CommandPayload, frozen=True):
-    rule_id: str
-    expected_version: int
-    comment: str | None = None
+    rule_id: RuleIdText
+    expected_version: ExpectedVersion
+    comment: Comment | None = None
 
 
 class RejectRule(CommandPayload, frozen=True):
-    rule_id: str
-    reason: str
+    rule_id: RuleIdText
+    reason: Reason
 
 
 class ActivateRule(CommandPayload, frozen=True):
-    rule_id: str
+    rule_id: RuleIdText
 
 
 class DeactivateRule(CommandPayload, frozen=True):
-    rule_id: str
+    rule_id: RuleIdText
 
 
 class DeprecateRule(CommandPayload, frozen=True):
-    rule_id: str
+    rule_id: RuleIdText
 
 
 class RollbackRule(CommandPayload, frozen=True):
-    rule_id: str
-    to_version: int
+    rule_id: RuleIdText
+    to_version: EarlierVersion
 
 
 class DeleteRule(CommandPayload, frozen=True):
-    rule_id: str
+    rule_id: RuleIdText
 
 
 class ParameterBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A template's declared parameter; without a ``default`` (or with ``null``) each row must give a value."""
 
-    name: str
-    type: str
-    default: Any = None
-    description: str | None = None
+    name: ParameterName
+    type: ParameterType
+    default: ParameterDefault = None
+    description: Description | None = None
 
 
 class CreateTemplate(CommandPayload, frozen=True):
     """The answer's result is the template's view."""
 
-    name: str
-    dsl_template: str
-    parameters: list[ParameterBody]
-    description: str | None = None
+    name: TemplateName
+    dsl_template: DslTemplate
+    parameters: Annotated[list[ParameterBody], PARAMETERS]
+    description: Description | None = None
 
 
 class UpdateTemplate(CommandPayload, frozen=True):
@@ -97,19 +130,23 @@ class UpdateTemplate(CommandPayload, frozen=True):
     of all (``total``) whose latest or deciding version was made of an earlier version; deprecated rules do not count.
     """
 
-    template_id: str
-    expected_version: int | None = None
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    dsl_template: str | msgspec.UnsetType = msgspec.UNSET
-    parameters: list[ParameterBody] | msgspec.UnsetType = msgspec.UNSET
-    description: str | msgspec.UnsetType | None = msgspec.UNSET
+    conditions: ClassVar[Mapping[str, Any]] = {
+        "anyOf": [{"required": [name]} for name in ("name", "dslTemplate", "parameters", "description")]
+    }
+
+    template_id: TemplateIdText
+    expected_version: ExpectedVersion | None = None
+    name: TemplateName | msgspec.UnsetType = msgspec.UNSET
+    dsl_template: DslTemplate | msgspec.UnsetType = msgspec.UNSET
+    parameters: Annotated[list[ParameterBody], PARAMETERS] | msgspec.UnsetType = msgspec.UNSET
+    description: Description | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class DeleteTemplate(CommandPayload, frozen=True):
     """Rules that were made of the template stay as they are, and remember it; its name is free again."""
 
-    template_id: str
-    expected_version: int | None = None
+    template_id: TemplateIdText
+    expected_version: ExpectedVersion | None = None
 
 
 class InstantiateTemplate(CommandPayload, frozen=True):
@@ -121,11 +158,15 @@ class InstantiateTemplate(CommandPayload, frozen=True):
     its ``row``, counted from 1.
     """
 
-    template_id: str
-    name: str
-    priority: str
-    parameters: dict[str, Any] | None = None
-    rows: list[dict[str, Any]] | None = None
+    conditions: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [given("parameters"), given("rows")],
+    }
+
+    template_id: TemplateIdText
+    name: NamePattern
+    priority: PriorityText
+    parameters: Row | None = None
+    rows: Rows | None = None
 
 
 PAYLOADS: Final[dict[str, type[CommandPayload]]] = {
@@ -149,15 +190,15 @@ PAYLOADS: Final[dict[str, type[CommandPayload]]] = {
 class ErrorBody(msgspec.Struct, frozen=True):
     """An error as the sender sees it."""
 
-    code: str
-    message: str
-    details: dict[str, Any] = {}
+    code: CodeText
+    message: Annotated[str, msgspec.Meta(description="What is wrong, for people; some of it is what users match on.")]
+    details: ErrorDetails = {}
 
 
 class CommandAnswer(msgspec.Struct, frozen=True, rename="camel"):
     """The result of a command; exactly one of ``result`` and ``error`` is null."""
 
-    command_id: str
+    command_id: CommandIdText
     status: Literal["ok", "error"]
     result: Any = None
     error: ErrorBody | None = None

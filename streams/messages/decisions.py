@@ -4,62 +4,87 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Final
+from typing import Annotated, Final
 
 import msgspec
 
 from domain.decisions.decision import Decision, FixedMatch, Match
 from domain.language import ns_to_text
 from domain.ports import StoredDecision
+from streams.messages.fields import (
+    FAULTS,
+    Branch,
+    Count,
+    Digest,
+    EffectId,
+    EffectName,
+    FactIdText,
+    FactTypeText,
+    FaultCode,
+    FaultRuleId,
+    Key,
+    Matches,
+    Number,
+    Outcome,
+    Output,
+    Place,
+    PriorityText,
+    Revision,
+    RuleName,
+    Sequence,
+    TableRows,
+    Utc,
+    Uuid,
+)
 
 _ENCODER: Final = msgspec.json.Encoder()
 _SECOND_NS: Final = 1_000_000_000
 
 
 class RulesetBody(msgspec.Struct, frozen=True, gc=False):
-    revision: int
-    digest: str
+    revision: Revision
+    digest: Digest
 
 
 class MatchBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    rule_id: str
-    name: str
-    version: int
-    priority: str
-    branch: str
-    output: dict[str, Any]
-    rows: list[int] | None = None
+    rule_id: Uuid
+    name: RuleName
+    version: Number
+    priority: PriorityText
+    branch: Branch
+    output: Output
+    rows: TableRows | None = None
 
 
 class EffectBody(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    name: str
-    effect_id: str
+    name: EffectName
+    effect_id: EffectId
 
 
 class FaultBody(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    rule_id: str
-    code: str
+    rule_id: FaultRuleId
+    code: FaultCode
     message: str
-    line: int
-    column: int
+    line: Place
+    column: Place
 
 
 class DecisionBody(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """The payload of a decision."""
 
-    decision_id: str
-    fact_id: str
-    fact_type: str
-    fact_seq: int
-    fact_time: str | None
-    decided_at: str
+    decision_id: Key
+    fact_id: FactIdText
+    fact_type: FactTypeText
+    fact_seq: Sequence
+    fact_time: Utc | None
+    decided_at: Utc
     ruleset: RulesetBody
-    outcome: str
-    output: dict[str, Any]
-    matches: list[Any]  # MatchBody, or what it is written as
+    outcome: Outcome
+    output: Output
+    matches: Matches  # MatchBody, or what it is written as
     effects: list[EffectBody]
-    faults: list[FaultBody]
-    fault_count: int
+    faults: Annotated[list[FaultBody], FAULTS]
+    fault_count: Count
 
 
 def decision_body(decision: Decision, decided_at: str) -> DecisionBody:

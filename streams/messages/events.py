@@ -11,6 +11,18 @@ from domain.ports import OutboxMessage, RecordedEvent
 from domain.rules.content import format_moment
 from domain.rules.events import RuleEvent
 from streams import headers, subjects
+from streams.messages.fields import (
+    ActorName,
+    CommandIdText,
+    Digest,
+    EventStatus,
+    Revision,
+    RuleName,
+    TemplateOrRuleId,
+    Utc,
+    Uuid,
+    Version,
+)
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -18,18 +30,18 @@ _ENCODER: Final = msgspec.json.Encoder()
 class LifecycleEvent(msgspec.Struct, frozen=True, rename="camel", omit_defaults=False):
     """The payload of an event."""
 
-    event_id: str
+    event_id: Uuid
     event_type: str
-    rule_id: str
-    name: str
-    version: int
-    status: str
-    actor: str
-    occurred_at: str
-    command_id: str
-    content_digest: str
+    rule_id: TemplateOrRuleId
+    name: RuleName
+    version: Version
+    status: EventStatus
+    actor: ActorName
+    occurred_at: Utc
+    command_id: CommandIdText
+    content_digest: Digest
     data: dict[str, Any]
-    revision: int | msgspec.UnsetType = msgspec.UNSET
+    revision: Revision | msgspec.UnsetType = msgspec.UNSET
 
 
 class HistoryEntry(LifecycleEvent, frozen=True, rename="camel", kw_only=True):
@@ -38,7 +50,7 @@ class HistoryEntry(LifecycleEvent, frozen=True, rename="camel", kw_only=True):
     ``before_digest`` is null where there was no version before, and in entries from before it was kept.
     """
 
-    before_digest: str | None
+    before_digest: Digest | None
 
 
 def lifecycle_event(event_id: str, event: RuleEvent, command_id: CommandId, revision: int | None) -> LifecycleEvent:

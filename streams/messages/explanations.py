@@ -11,6 +11,17 @@ from domain.decisions.engine import FAULTS_MAX
 from domain.decisions.explain import Explanation
 from domain.language import Explained
 from streams.messages.decisions import FaultBody
+from streams.messages.fields import (
+    Count,
+    ExplanationStatus,
+    Number,
+    PartStatus,
+    Place,
+    PriorityText,
+    RuleName,
+    TableRows,
+    Uuid,
+)
 
 EXPLANATION_BYTES_MAX: Final = 512 * 1024
 MESSAGE_LENGTH_MAX: Final = 500
@@ -28,13 +39,13 @@ class PartBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """
 
     text: str
-    line: int
-    column: int
-    status: str
+    line: Place
+    column: Place
+    status: PartStatus
     value: Any = msgspec.UNSET
     detail: str | None = None
     children: tuple[PartBody, ...] = ()
-    omitted: int = 0
+    omitted: Count = 0
 
 
 class ExplanationBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
@@ -48,13 +59,13 @@ class ExplanationBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults
     people. A rule that the sender gave as text has no ``ruleId``, ``name``, ``version`` and ``priority``.
     """
 
-    rule_id: str | None = None
-    name: str | None = None
-    version: int | None = None
-    priority: str | None = None
-    status: str
+    rule_id: Uuid | None = None
+    name: RuleName | None = None
+    version: Number | None = None
+    priority: PriorityText | None = None
+    status: ExplanationStatus
     reason: str | None = None
-    rows: list[int] | None = None
+    rows: TableRows | None = None
     faults: tuple[FaultBody, ...] = ()
     tree: PartBody | None = None
     text: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -13,21 +14,54 @@ from domain.rules.rule import Rule, RuleVersion
 from domain.rules.status import RuleStatus
 from streams.codec import DEPTH_MAX
 from streams.messages.commands import ErrorBody
+from streams.messages.fields import (
+    FACTS,
+    ActorName,
+    CommandIdText,
+    DecisionIdText,
+    DecisionsOffset,
+    Description,
+    DslContent,
+    DslText,
+    FactIdText,
+    FactTypeFilter,
+    FactTypeText,
+    NumberedVersion,
+    PageOffset,
+    PageSize,
+    PriorityText,
+    Row,
+    RuleIds,
+    RuleIdText,
+    RuleName,
+    StatusText,
+    Tags,
+    TemplateIdText,
+    Timestamp,
+    Utc,
+    Uuid,
+    Version,
+    absent,
+    given,
+)
 
 # Kept as it was sent, to be read as facts are read.
 JsonObject = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
 
 
 class QueryPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The root of every query's payload, and how deep it may be nested."""
+    """The root of every query's payload: how deep it may be, and what JSON Schema says of its fields together."""
 
+    conditions: ClassVar[Mapping[str, Any]] = {}
     depth_max: ClassVar[int] = DEPTH_MAX
 
 
 class GetRule(QueryPayload, frozen=True):
     """By ``rule_id`` or by ``name``."""
 
-    rule_id: str | None = None
+    conditions: ClassVar[Mapping[str, Any]] = {"anyOf": [given("ruleId"), given("name")]}
+
+    rule_id: RuleIdText | None = None
     name: str | None = None
 
 
@@ -37,60 +71,71 @@ class ListRules(QueryPayload, frozen=True):
     created_by: str | None = None
     name_contains: str | None = None
     tag: str | None = None
-    page_size: int = 50
-    page_offset: int = 0
+    page_size: PageSize = 50
+    page_offset: PageOffset = 0
     sort_by: SortField = "name"
     sort_order: Literal["asc", "desc"] = "asc"
 
 
 class ListVersions(QueryPayload, frozen=True):
-    rule_id: str
-    page_size: int = 50
-    page_offset: int = 0
+    rule_id: RuleIdText
+    page_size: PageSize = 50
+    page_offset: PageOffset = 0
 
 
 class ListHistory(QueryPayload, frozen=True):
     """By ``rule_id``, or by ``template_id`` for what happened to a template."""
 
-    rule_id: str | None = None
-    template_id: str | None = None
-    page_size: int = 50
-    page_offset: int = 0
+    conditions: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [
+            {"allOf": [given("ruleId"), absent("templateId")]},
+            {"allOf": [given("templateId"), absent("ruleId")]},
+        ]
+    }
+
+    rule_id: RuleIdText | None = None
+    template_id: TemplateIdText | None = None
+    page_size: PageSize = 50
+    page_offset: PageOffset = 0
 
 
 class GetTemplate(QueryPayload, frozen=True):
     """By ``template_id`` or by ``name``."""
 
-    template_id: str | None = None
+    conditions: ClassVar[Mapping[str, Any]] = {"anyOf": [given("templateId"), given("name")]}
+
+    template_id: TemplateIdText | None = None
     name: str | None = None
 
 
 class ListTemplates(QueryPayload, frozen=True):
     created_by: str | None = None
     name_contains: str | None = None
-    page_size: int = 50
-    page_offset: int = 0
+    page_size: PageSize = 50
+    page_offset: PageOffset = 0
     sort_by: TemplateSortField = "name"
     sort_order: Literal["asc", "desc"] = "asc"
 
 
 class GetRuleset(QueryPayload, frozen=True):
-    page_size: int = 50
-    page_offset: int = 0
+    page_size: PageSize = 50
+    page_offset: PageOffset = 0
 
 
 class ValidateDsl(QueryPayload, frozen=True):
-    dsl_content: str
+    dsl_content: DslText
 
 
 class GetCommand(QueryPayload, frozen=True):
-    command_id: str
+    command_id: CommandIdText
 
 
 class GetDecision(QueryPayload, frozen=True):
     """By ``decision_id`` or by ``fact_id``."""
 
-    decision_id: str | None = None
+    conditions: ClassVar[Mapping[str, Any]] = {"anyOf": [given("decisionId"), given("factId")]}
+
+    decision_id: DecisionIdText | None = None
     fact_id: str | None = None
 
 
@@ -106,13 +151,13 @@ class ListDecisions(QueryPayload, frozen=True, kw_only=True):
     There is no ``total``, for it takes reading everything.
     """
 
-    fact_type: str | None = None
+    fact_type: FactTypeFilter | None = None
     fact_id: str | None = None
     outcome: Literal["matched", "unmatched"] | None = None
-    since: str | None = None
-    until: str | None = None
-    page_size: int = 50
-    page_offset: int = 0
+    since: Timestamp | None = None
+    until: Timestamp | None = None
+    page_size: PageSize = 50
+    page_offset: DecisionsOffset = 0
 
 
 class ExplainDecision(QueryPayload, frozen=True, kw_only=True):
@@ -130,21 +175,41 @@ class ExplainDecision(QueryPayload, frozen=True, kw_only=True):
     ``factId`` and ``factType``; for a decision also ``decisionId`` and ``ruleset`` with ``revision`` and ``digest``.
     """
 
+    conditions: ClassVar[Mapping[str, Any]] = {
+        "not": {"allOf": [given("ruleId"), given("name")]},
+        "oneOf": [
+            {
+                "allOf": [
+                    given("decisionId"),
+                    absent("version", "dslContent", "fact", "factType", "factId", "factTime", "decision"),
+                ]
+            },
+            {"allOf": [given("fact"), given("dslContent"), absent("decisionId", "ruleId", "name", "version")]},
+            {
+                "allOf": [
+                    given("fact"),
+                    {"anyOf": [given("ruleId"), given("name")]},
+                    absent("decisionId", "dslContent"),
+                ]
+            },
+        ],
+    }
+
     # A fact or a decision is one of the payload's fields, and told by its own error when it is too deep.
     depth_max: ClassVar[int] = 2 * DEPTH_MAX
 
-    decision_id: str | None = None
-    rule_id: str | None = None
+    decision_id: DecisionIdText | None = None
+    rule_id: RuleIdText | None = None
     name: str | None = None
-    version: int | None = None
-    dsl_content: str | None = None
+    version: NumberedVersion | None = None
+    dsl_content: DslContent | None = None
     fact: JsonObject | msgspec.UnsetType = msgspec.UNSET
-    fact_type: str | None = None
-    fact_id: str | None = None
-    fact_time: str | None = None
+    fact_type: FactTypeText | None = None
+    fact_id: FactIdText | None = None
+    fact_time: Timestamp | None = None
     decision: JsonObject | msgspec.UnsetType = msgspec.UNSET
-    page_size: int = 50
-    page_offset: int = 0
+    page_size: PageSize = 50
+    page_offset: PageOffset = 0
 
 
 class SimulateRules(QueryPayload, frozen=True, kw_only=True):
@@ -164,18 +229,25 @@ class SimulateRules(QueryPayload, frozen=True, kw_only=True):
     ``nextOffset``.
     """
 
+    conditions: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [
+            {"allOf": [given("dslContent"), absent("ruleIds")]},
+            {"allOf": [given("ruleIds"), absent("dslContent", "name", "priority")]},
+        ]
+    }
+
     # A fact is one of the payload's fields, and told by its own error when it is too deep.
     depth_max: ClassVar[int] = 2 * DEPTH_MAX
 
-    facts: list[JsonObject]
-    dsl_content: str | None = None
-    name: str | None = None
+    facts: Annotated[list[JsonObject], FACTS]
+    dsl_content: DslContent | None = None
+    name: RuleName | None = None
     priority: Priority | None = None
-    rule_ids: list[str] | None = None
-    fact_type: str | None = None
+    rule_ids: RuleIds | None = None
+    fact_type: FactTypeText | None = None
     with_active: bool = False
-    page_size: int = 50
-    page_offset: int = 0
+    page_size: PageSize = 50
+    page_offset: PageOffset = 0
 
 
 PAYLOADS: Final[dict[str, type[QueryPayload]]] = {
@@ -206,49 +278,49 @@ class QueryAnswer(msgspec.Struct, frozen=True, rename="camel"):
 class RuleSummary(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """A rule as lists show it: all but its DSL."""
 
-    rule_id: str
-    name: str
-    description: str
-    priority: str
-    tags: list[str]
-    status: str
-    version: int
-    active_version: int | None
-    created_by: str
-    created_at: str
-    updated_by: str
-    updated_at: str
-    approved_by: str | None
-    effective_from: str | None
-    effective_until: str | None
-    template_id: str | None = None
+    rule_id: Uuid
+    name: RuleName
+    description: Description
+    priority: PriorityText
+    tags: Tags
+    status: StatusText
+    version: Version
+    active_version: Version | None
+    created_by: ActorName
+    created_at: Utc
+    updated_by: ActorName
+    updated_at: Utc
+    approved_by: ActorName | None
+    effective_from: Utc | None
+    effective_until: Utc | None
+    template_id: Uuid | None = None
 
 
 class RuleView(RuleSummary, frozen=True, rename="camel", kw_only=True):
     """A rule as its command's sender sees it."""
 
-    dsl_content: str
+    dsl_content: DslContent
 
 
 class VersionView(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """One version of a rule, whole."""
 
-    version: int
-    name: str
-    description: str
-    dsl_content: str
-    priority: str
-    tags: list[str]
-    effective_from: str | None
-    effective_until: str | None
-    author: str
-    created_at: str
-    approved_by: str | None
-    approved_at: str | None
-    restored_from: int | None
-    template_id: str | None = None
-    template_version: int | None = None
-    template_parameters: dict[str, Any] | None = None
+    version: Version
+    name: RuleName
+    description: Description
+    dsl_content: DslContent
+    priority: PriorityText
+    tags: Tags
+    effective_from: Utc | None
+    effective_until: Utc | None
+    author: ActorName
+    created_at: Utc
+    approved_by: ActorName | None
+    approved_at: Utc | None
+    restored_from: Version | None
+    template_id: Uuid | None = None
+    template_version: Version | None = None
+    template_parameters: Row | None = None
 
 
 def version_view(version: RuleVersion) -> VersionView:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Final
 
 import msgspec
 
 from domain.decisions.decision import Decision
 from domain.decisions.ruleset import RulesetState
 from streams.messages.decisions import EffectBody, FaultBody, RulesetBody, decision_body
+from streams.messages.fields import (
+    DECISION,
+    FAULTS,
+    TRACE,
+    Count,
+    FactIdText,
+    FactTypeText,
+    Key,
+    Matches,
+    Outcome,
+    Output,
+    Sequence,
+    Utc,
+)
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -20,19 +34,19 @@ class SimulatedDecision(msgspec.Struct, frozen=True, rename="camel", kw_only=Tru
     ``fact_seq`` is the fact's place among those given, counted from 1.
     """
 
-    decision_id: str
-    fact_id: str
-    fact_type: str
-    fact_seq: int
-    fact_time: str | None
+    decision_id: Key
+    fact_id: FactIdText
+    fact_type: FactTypeText
+    fact_seq: Sequence
+    fact_time: Utc | None
     decided_at: None
     ruleset: RulesetBody | None
-    outcome: str
-    output: dict[str, Any]
-    matches: list[Any]
+    outcome: Outcome
+    output: Output
+    matches: Matches
     effects: list[EffectBody]
-    faults: list[FaultBody]
-    fault_count: int
+    faults: Annotated[list[FaultBody], FAULTS]
+    fault_count: Count
 
 
 class SimulationBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
@@ -44,12 +58,12 @@ class SimulationBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
     as it is; ``problem`` says why.
     """
 
-    fact_id: str
-    decision: msgspec.Raw | None
+    fact_id: FactIdText
+    decision: Annotated[msgspec.Raw, DECISION] | None
     effects: tuple[msgspec.Raw, ...] = ()
     problem: str | None = None
-    trace: list[msgspec.Raw]
-    trace_omitted: int = 0
+    trace: Annotated[list[msgspec.Raw], TRACE]
+    trace_omitted: Count = 0
 
 
 def encode_simulated(decision: Decision, active: RulesetState | None) -> tuple[bytes, tuple[bytes, ...]]:

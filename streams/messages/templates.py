@@ -16,8 +16,20 @@ from domain.rules.content import format_moment
 from domain.templates.template import Template
 from streams import headers, subjects
 from streams.messages.events import HistoryEntry, LifecycleEvent
-
-TEMPLATE_STATUS: Final = "TEMPLATE"
+from streams.messages.fields import (
+    TEMPLATE_STATUS,
+    ActorName,
+    Count,
+    Declarations,
+    Description,
+    DslTemplate,
+    RuleName,
+    StatusText,
+    TemplateName,
+    Utc,
+    Uuid,
+    Version,
+)
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -25,39 +37,39 @@ _ENCODER: Final = msgspec.json.Encoder()
 class TemplateSummary(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """A template as lists show it: all but its DSL."""
 
-    template_id: str
-    name: str
-    description: str
-    parameters: list[dict[str, Any]]
-    version: int
-    created_by: str
-    created_at: str
-    updated_by: str
-    updated_at: str
+    template_id: Uuid
+    name: TemplateName
+    description: Description
+    parameters: Declarations
+    version: Version
+    created_by: ActorName
+    created_at: Utc
+    updated_by: ActorName
+    updated_at: Utc
 
 
 class TemplateView(TemplateSummary, frozen=True, rename="camel", kw_only=True):
     """A template, whole."""
 
-    dsl_template: str
+    dsl_template: DslTemplate
 
 
 class LaggingRuleView(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """A rule whose latest or deciding version was made of an earlier version of its template."""
 
-    rule_id: str
-    name: str
-    status: str
-    version: int
-    active_version: int | None
-    template_version: int
+    rule_id: Uuid
+    name: RuleName
+    status: StatusText
+    version: Version
+    active_version: Version | None
+    template_version: Version
 
 
 class LaggingView(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """The first rules that lag behind a template, by name, and how many there are."""
 
     items: list[LaggingRuleView]
-    total: int
+    total: Count
 
 
 class UpdatedTemplateView(TemplateView, frozen=True, rename="camel", kw_only=True):
@@ -69,7 +81,7 @@ class UpdatedTemplateView(TemplateView, frozen=True, rename="camel", kw_only=Tru
 class AskedTemplateView(TemplateView, frozen=True, rename="camel", kw_only=True):
     """A template as the query shows it, with the number of rules that lag behind it."""
 
-    lagging_rules: int
+    lagging_rules: Count
 
 
 def template_summary(template: Template) -> TemplateSummary:

@@ -21,6 +21,7 @@ from domain.identifiers import Actor, CommandId, RuleId
 from domain.ports import DslCompiler, RulesetSource, Transaction
 from domain.rules.content import RuleContent, format_moment, is_storable
 from domain.rules.rule import Rule
+from streams.messages.bounds import REASON_LENGTH_MAX
 from streams.messages.commands import (
     ActivateRule,
     ApproveRule,
@@ -34,8 +35,6 @@ from streams.messages.commands import (
     SubmitRule,
     UpdateRule,
 )
-
-REASON_LENGTH_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True)

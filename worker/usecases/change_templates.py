@@ -17,6 +17,7 @@ from domain.ports import Transaction
 from domain.rules.rule import Rule
 from domain.templates.parameters import Parameter
 from domain.templates.template import Template, TemplateContent
+from streams.messages.bounds import LAGGING_SHOWN_MAX
 from streams.messages.commands import (
     CommandPayload,
     CreateTemplate,
@@ -29,8 +30,6 @@ from streams.messages.queries import rule_summary
 from streams.messages.templates import template_view, updated_template_view
 from worker.usecases.change_rules import Request, Tools
 from worker.usecases.make_rules import make_rules
-
-LAGGING_SHOWN_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)

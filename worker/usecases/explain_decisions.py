@@ -25,6 +25,7 @@ from domain.ports import DecisionStore, DslCompiler, FactReader, RulesetSource, 
 from domain.rules.content import Priority
 from streams.facts.intake import FACT_BYTES_MAX, DeadReason, Refused, decode_object
 from streams.facts.reader import DecidedFacts
+from streams.messages.bounds import VERSION_MAX
 from streams.messages.explanations import encode_explanation
 from streams.messages.queries import ExplainDecision
 from worker.usecases.paging import filled_page, require_page
@@ -32,8 +33,6 @@ from worker.usecases.paging import filled_page, require_page
 # Rulesets of earlier revisions that are kept compiled, and how long a page is worked on before it ends early.
 RULESETS_MAX: Final = 4
 PAGE_SECONDS_MAX: Final = 3.0
-
-VERSION_MAX: Final = 2**31 - 1
 
 _NOT_WITH_A_DECISION: Final = {
     "version": "version",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -10,19 +10,17 @@ from domain.errors import ValidationError
 from domain.identifiers import is_dotted_pattern
 from domain.language import parse_timestamp
 from domain.ports import DecisionCriteria, DecisionStore
+from streams.messages.bounds import DECISIONS_OFFSET_MAX, PAGE_BYTES_MAX
 from streams.messages.decisions import time_text
 from streams.messages.queries import ListDecisions
-from worker.usecases.paging import PAGE_BYTES_MAX, require_page
-
-# What an offset passes by is read: behind this many, another time is asked for.
-OFFSET_MAX: Final = 1_000_000
+from worker.usecases.paging import require_page
 
 
 async def list_decisions(decisions: DecisionStore, query: ListDecisions) -> dict[str, Any]:
     """Answer the query; raises ValidationError, UnavailableError."""
     require_page(query.page_size, query.page_offset)
-    if query.page_offset > OFFSET_MAX:
-        message = f"pageOffset must be 0 to {OFFSET_MAX} here: go on with until, at the last decision's time"
+    if query.page_offset > DECISIONS_OFFSET_MAX:
+        message = f"pageOffset must be 0 to {DECISIONS_OFFSET_MAX} here: go on with until, at the last decision's time"
         raise ValidationError(message, field="pageOffset")
     if query.fact_type is not None and not is_dotted_pattern(query.fact_type):
         message = "factType is 1 to 16 tokens of A-Z a-z 0-9 _ -, joined by dots; * stands for one, > for those left"

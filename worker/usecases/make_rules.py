@@ -14,13 +14,12 @@ from domain.rules.content import FieldProblem, Priority, RuleContent, name_probl
 from domain.rules.rule import Rule, TemplateOrigin
 from domain.templates.parameters import Values, bind_values, default_literals, fill_text, name_pattern_problems
 from domain.templates.template import Template
+from streams.messages.bounds import PROBLEMS_SHOWN_MAX, ROWS_MAX
 from streams.messages.commands import InstantiateTemplate
 from worker.usecases.change_rules import Request, Tools
 
-ROWS_MAX: Final = 500
 # Of the text and the values of all rules of one command together: what is checked in a few seconds.
 CODE_POINTS_MAX: Final = 1_000_000
-PROBLEMS_SHOWN_MAX: Final = 200
 
 _NAME_TAKEN: Final = "name-taken"
 _TAKEN_MESSAGE: Final = "rule name already exists"

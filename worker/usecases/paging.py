@@ -8,10 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from domain.errors import ValidationError
-
-PAGE_SIZE_MAX: Final = 500
-PAGE_OFFSET_MAX: Final = 10_000_000
-PAGE_BYTES_MAX: Final = 512 * 1024
+from streams.messages.bounds import PAGE_BYTES_MAX, PAGE_OFFSET_MAX, PAGE_SIZE_MAX
 
 _ENCODER: Final = msgspec.json.Encoder()
 

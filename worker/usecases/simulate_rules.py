@@ -24,15 +24,18 @@ from domain.identifiers import RuleId, fact_key, is_dotted_name
 from domain.ports import DslCompiler, RulesetSource, Transactions
 from domain.rules.content import Priority, RuleContent
 from streams.facts.intake import FACT_BYTES_MAX, DeadReason
+from streams.messages.bounds import (
+    PAGE_BYTES_MAX,
+    SIMULATED_FACTS_BYTES_MAX,
+    SIMULATED_FACTS_MAX,
+    SIMULATED_RULES_MAX,
+)
 from streams.messages.explanations import encode_explanation
 from streams.messages.queries import SimulateRules
 from streams.messages.simulations import SimulationBody, encode_simulated
 from worker.files.facts import NO_TYPE, FactProblem, read_fact
-from worker.usecases.paging import PAGE_BYTES_MAX, filled_page, require_page
+from worker.usecases.paging import filled_page, require_page
 
-FACTS_MAX: Final = 100
-FACTS_BYTES_MAX: Final = 512 * 1024
-RULES_MAX: Final = 100
 PAGE_SECONDS_MAX: Final = 3.0
 CANDIDATE: Final = "candidate"
 
@@ -116,10 +119,10 @@ class RuleSimulator:
 
     def _facts(self, query: SimulateRules) -> list[Fact]:
         """Read the facts that are given; raises ValidationError for the first that is none."""
-        if len(query.facts) > FACTS_MAX:
-            raise ValidationError(f"at most {FACTS_MAX} facts are decided at a time", field="facts")
-        if sum(len(bytes(raw)) for raw in query.facts) > FACTS_BYTES_MAX:
-            raise ValidationError(f"the facts are at most {FACTS_BYTES_MAX} bytes together", field="facts")
+        if len(query.facts) > SIMULATED_FACTS_MAX:
+            raise ValidationError(f"at most {SIMULATED_FACTS_MAX} facts are decided at a time", field="facts")
+        if sum(len(bytes(raw)) for raw in query.facts) > SIMULATED_FACTS_BYTES_MAX:
+            raise ValidationError(f"the facts are at most {SIMULATED_FACTS_BYTES_MAX} bytes together", field="facts")
         return [self._fact(index, bytes(raw), query.fact_type) for index, raw in enumerate(query.facts)]
 
     def _fact(self, index: int, data: bytes, fact_type: str | None) -> Fact:
@@ -204,8 +207,8 @@ def _require_rules(query: SimulateRules) -> None:
         for field, value in (("dslContent", query.dsl_content), ("name", query.name), ("priority", query.priority)):
             if value is not None:
                 raise ValidationError(f"{field} does not go with ruleIds", field=field)
-        if not 1 <= len(query.rule_ids) <= RULES_MAX:
-            raise ValidationError(f"ruleIds are 1 to {RULES_MAX}", field="ruleIds")
+        if not 1 <= len(query.rule_ids) <= SIMULATED_RULES_MAX:
+            raise ValidationError(f"ruleIds are 1 to {SIMULATED_RULES_MAX}", field="ruleIds")
         if len({RuleId.parse(text) for text in query.rule_ids}) < len(query.rule_ids):
             raise ValidationError("ruleIds are distinct", field="ruleIds")
     if query.fact_type is not None and not is_dotted_name(query.fact_type):

@@ -10,10 +10,10 @@ import pytest
 
 from domain.errors import UnavailableError, ValidationError
 from domain.ports import StoredDecision
+from streams.messages.bounds import DECISIONS_OFFSET_MAX, PAGE_BYTES_MAX
 from streams.messages.queries import PAYLOADS
 from tests.fakes.decisions import FakeDecisions
-from worker.usecases.list_decisions import OFFSET_MAX, list_decisions
-from worker.usecases.paging import PAGE_BYTES_MAX
+from worker.usecases.list_decisions import list_decisions
 
 START_NS = 1_769_860_800_000_000_000  # 2026-01-31T12:00:00Z
 
@@ -97,7 +97,7 @@ async def test_of_no_decisions_there_is_an_empty_page(store: FakeDecisions) -> N
         ({"pageSize": 0}, "pageSize"),
         ({"pageSize": 501}, "pageSize"),
         ({"pageOffset": -1}, "pageOffset"),
-        ({"pageOffset": OFFSET_MAX + 1}, "pageOffset"),
+        ({"pageOffset": DECISIONS_OFFSET_MAX + 1}, "pageOffset"),
         ({"factType": ""}, "factType"),
         ({"factType": ">.a"}, "factType"),
         ({"factType": "a*"}, "factType"),

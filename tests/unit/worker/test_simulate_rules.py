@@ -17,6 +17,12 @@ from domain.language import parse_timestamp
 from domain.roles import RolePolicy
 from domain.rules.content import Priority, RuleContent
 from domain.rules.rule import Rule
+from streams.messages.bounds import (
+    PAGE_BYTES_MAX,
+    SIMULATED_FACTS_BYTES_MAX,
+    SIMULATED_FACTS_MAX,
+    SIMULATED_RULES_MAX,
+)
 from streams.messages.queries import PAYLOADS
 from tests.contracts.rules_at_hand import ALICE, BOB, LATER, NOW
 from tests.fakes.compiler import FakeDslCompiler
@@ -26,8 +32,7 @@ from tests.fakes.rulesets import CompilingRulesets
 from tests.fakes.transactions import FakeTransactions
 from worker.usecases.answer_queries import QueryResponder
 from worker.usecases.explain_decisions import DecisionExplainer
-from worker.usecases.paging import PAGE_BYTES_MAX
-from worker.usecases.simulate_rules import FACTS_BYTES_MAX, FACTS_MAX, PAGE_SECONDS_MAX, RULES_MAX, RuleSimulator
+from worker.usecases.simulate_rules import PAGE_SECONDS_MAX, RuleSimulator
 
 VIP = 'when customer.tier == "VIP" then set discount = 15 emit vip.seen {"tier": customer.tier}'
 GOLD = {"type": "order.placed", "data": {"customer": {"tier": "gold"}}}
@@ -319,7 +324,7 @@ DEEP = json.loads('{"a":' * 65 + "1" + "}" * 65)
         ({"ruleIds": [SOME], "facts": [], "name": "some"}, "VALIDATION_ERROR", "name"),
         ({"ruleIds": [SOME], "facts": [], "priority": "LOW"}, "VALIDATION_ERROR", "priority"),
         ({"ruleIds": [], "facts": []}, "VALIDATION_ERROR", "ruleIds"),
-        ({"ruleIds": [SOME] * (RULES_MAX + 1), "facts": []}, "VALIDATION_ERROR", "ruleIds"),
+        ({"ruleIds": [SOME] * (SIMULATED_RULES_MAX + 1), "facts": []}, "VALIDATION_ERROR", "ruleIds"),
         ({"ruleIds": [SOME, SOME.upper()], "facts": []}, "VALIDATION_ERROR", "ruleIds"),
         ({"ruleIds": ["some"], "facts": []}, "VALIDATION_ERROR", "ruleId"),
         ({"ruleIds": [RuleId.for_name("nobody").value], "facts": []}, "NOT_FOUND", None),
@@ -331,8 +336,8 @@ DEEP = json.loads('{"a":' * 65 + "1" + "}" * 65)
         ({**TEXT, "facts": [], "pageOffset": -1}, "VALIDATION_ERROR", "pageOffset"),
         ({**TEXT, "facts": [], "factType": "a b"}, "VALIDATION_ERROR", "factType"),
         ({**TEXT, "facts": [], "fact": {}}, "INVALID_REQUEST", "fact"),
-        ({**TEXT, "facts": [{}] * (FACTS_MAX + 1), "factType": "t"}, "VALIDATION_ERROR", "facts"),
-        ({**TEXT, "facts": [{"a": "x" * FACTS_BYTES_MAX}], "factType": "t"}, "VALIDATION_ERROR", "facts"),
+        ({**TEXT, "facts": [{}] * (SIMULATED_FACTS_MAX + 1), "factType": "t"}, "VALIDATION_ERROR", "facts"),
+        ({**TEXT, "facts": [{"a": "x" * SIMULATED_FACTS_BYTES_MAX}], "factType": "t"}, "VALIDATION_ERROR", "facts"),
         ({**TEXT, "facts": [GOLD, {"a": 1}]}, "VALIDATION_ERROR", "facts[1]"),
         ({**TEXT, "facts": [1], "factType": "t"}, "VALIDATION_ERROR", "facts[0]"),
         ({**TEXT, "facts": [None], "factType": "t"}, "VALIDATION_ERROR", "facts[0]"),
