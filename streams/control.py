@@ -50,6 +50,9 @@ _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 _ASK_AGAIN: Final = frozenset({10158, 10163, 10167})
 QUEUE_GROUP: Final = "rulestream"
 _INBOX: Final = "_INBOX"
+_JSON: Final = "application/json"
+# Room for an answer's headers, which count towards the server's maximum payload.
+_HEADER_ROOM_BYTES: Final = 1024
 # After the others no ruleset need be looked for.
 _RULESET_EVENTS: Final = frozenset(
     {EventName.ACTIVATED, EventName.DEACTIVATED, EventName.DEPRECATED, EventName.ROLLED_BACK}
@@ -303,14 +306,16 @@ class ControlPlane:
             _log.warning("command_buried", subject=subject, reason=sender.value)
             return Poison(sender)
         answer = await self._commands.handle(sender.actor, sender.command_id, sender.verb, payload)
-        await self._answer(answer, subjects.reply(sender.actor, sender.command_id))
+        await self._answer(answer, subjects.reply(sender.actor, sender.command_id), sender.command_id.value)
         return HANDLED
 
-    async def _answer(self, answer: bytes, subject: str) -> None:
-        if len(answer) > self._broker.config.connection_state.connection.max_payload:
+    async def _answer(self, answer: bytes, subject: str, correlation_id: str | None = None) -> None:
+        if len(answer) > self._broker.config.connection_state.connection.max_payload - _HEADER_ROOM_BYTES:
             _log.warning("answer_too_large", bytes=len(answer))  # a command's is stored, and not lost
             return
-        await self._broker.publish(answer, subject)
+        await self._broker.publish(
+            answer, subject, headers={headers.CONTENT_TYPE: _JSON}, correlation_id=correlation_id
+        )
 
     async def _on_query(self, message: NatsMessage) -> None:
         raw = message.raw_message
