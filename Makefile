@@ -16,7 +16,7 @@ OUTLIVING := tests/end_to_end tests/faults
 SERVED := tests/integration tests/contracts
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test bench bench-worker bench-pipeline bench-scale fuzz governance detection faults image check lint types imports format lock clean
+.PHONY: help audit scan run dev test bench bench-worker bench-pipeline bench-scale fuzz governance detection faults image check lint types imports format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -89,7 +89,7 @@ image: ## the worker's image, as deploy/Dockerfile makes it, and what is promise
 	@docker build -f deploy/Dockerfile -t rulestream:0.1.0 $(ARGS) .
 	@deploy/check-image.sh rulestream:0.1.0
 
-check: lint types imports test ## what CI runs
+check: lint types imports scan test ## what CI runs
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -100,6 +100,15 @@ types: $(STAMP)
 
 imports: $(STAMP)
 	@$(BIN)/lint-imports --no-cache
+
+scan: $(STAMP) ## look for insecure code, and for dependencies that do not go together; needs no network
+	@$(BIN)/bandit --quiet --recursive --severity-level medium -c pyproject.toml domain streams worker \
+		2> >(grep -v 'nosec encountered' >&2)  # it warns of exceptions that more than one of its tests look at
+	@$(BIN)/python -m pip check
+
+audit: $(STAMP) ## look for dependencies with known vulnerabilities; asks PyPI, so it is not part of `make check`
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3' --target build/audit
+	@PYTHONPATH=build/audit $(BIN)/python -m pip_audit --strict --disable-pip --require-hashes -r requirements-runtime.lock
 
 format: $(STAMP) ## put the code into the form that `make lint` wants
 	@$(BIN)/ruff check --fix-only --quiet .

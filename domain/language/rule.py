@@ -197,7 +197,7 @@ def load_image(source: str, image: RuleImage) -> CompiledRule:
         written = write(plan)
         code: CodeType | None = None
         if _digest(written.text) == image.text_digest:
-            code = marshal.loads(image.code)  # noqa: S302 - made by this release's own code, in this worker's own process
+            code = marshal.loads(image.code)  # noqa: S302  # nosec B302  # made by this release's own code, in this worker's own process
         made = assemble(origin, plan, written, code)
     return _restored(origin, record, image.warnings, made)
 

@@ -95,7 +95,7 @@ class _Writer:
             self._lines += [" else:", *_unless(rest, "  ")]
 
     def function(self) -> Given:
-        exec(compile("\n".join([*self._lines, " return True"]), "<demand>", "exec"), self._names)  # noqa: S102 - names and constants alone
+        exec(compile("\n".join([*self._lines, " return True"]), "<demand>", "exec"), self._names)  # noqa: S102  # nosec B102  # names and constants alone
         made: Given = self._names["holds"]
         return made
 

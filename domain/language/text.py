@@ -119,7 +119,7 @@ class TextWriter:
         if not names:
             return {}
         local: dict[str, Any] = {}
-        exec(code or code_of(self.source(names)), GLOBALS, local)  # noqa: S102 - text of our own making
+        exec(code or code_of(self.source(names)), GLOBALS, local)  # noqa: S102  # nosec B102  # text of our own making
         return dict(zip(names, local["make"](*self.constants), strict=True))
 
     # Functions that rules of the same text share, each with its constants as the last argument
@@ -173,7 +173,7 @@ def _shape(functions: str) -> _Shape:
 
 def _made(code: CodeType) -> dict[str, Callable[..., Any]]:
     local: dict[str, Any] = {}
-    exec(code, GLOBALS, local)  # noqa: S102 - text of our own making
+    exec(code, GLOBALS, local)  # noqa: S102  # nosec B102  # text of our own making
     return local
 
 

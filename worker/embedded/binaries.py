@@ -15,7 +15,7 @@ from worker.embedded.accounts import Account
 from worker.embedded.errors import EmbeddedServerError
 
 # Where root keeps a copy that Postgres's user may run, when the wheel lies below a folder closed to that user.
-COPY_FOLDERS = (Path("/var/cache/rulestream"), Path("/var/tmp/rulestream"))  # noqa: S108 - its owner is checked
+COPY_FOLDERS = (Path("/var/cache/rulestream"), Path("/var/tmp/rulestream"))  # noqa: S108  # nosec B108  # its owner is checked
 _TRIAL_S = 10.0
 
 

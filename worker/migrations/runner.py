@@ -233,7 +233,7 @@ class _Runner:
     def _version(self, table: str) -> str | None:
         if not self._exists(table):
             return None
-        version: str | None = self._connection.execute(text(f"SELECT version_num FROM {table}")).scalar()  # noqa: S608
+        version: str | None = self._connection.execute(text(f"SELECT version_num FROM {table}")).scalar()  # noqa: S608  # nosec B608
         return version
 
     def _exists(self, table: str) -> bool:

@@ -89,7 +89,7 @@ class _Writer:
 
     def function(self) -> Candidates:
         """Compile what was written."""
-        exec(compile("\n".join(self._lines), "<index>", "exec"), self._names)  # noqa: S102 - names and numbers alone
+        exec(compile("\n".join(self._lines), "<index>", "exec"), self._names)  # noqa: S102  # nosec B102  # names and numbers alone
         found: Candidates = self._names["candidates"]
         return found
 
