@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import nats
 import nats.errors
@@ -16,6 +15,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from domain.errors import UnavailableError
+from streams.denials import Denial, Denials
+from streams.endpoint import Endpoint
 from streams.hearing import HearingParser, Listener, hear
 
 # A server that hangs is left for another one after three such intervals: about as long as JetStream takes to elect
@@ -45,6 +46,8 @@ class LenientClient(Client):
         super().__init__()
         self._on_closed = on_closed
         self._ps = self._hearing = HearingParser(self)
+        self.denials = Denials()
+        self.demands_tls = False
 
     async def listen(self, subject: str, listener: Listener) -> Listening:
         """Subscribe with a listener that is called in the read loop itself, message by message.
@@ -90,6 +93,20 @@ class LenientClient(Client):
         else:
             await super()._process_pong()
 
+    async def _process_err(self, err_msg: str) -> None:
+        """Take what the server says is wrong; a permission that is missing is told with its subject as it was."""
+        denial = Denial.read(self._hearing.said(err_msg))
+        if denial is None:
+            await super()._process_err(err_msg)
+        else:
+            self.denials.tell(denial, str(self.options.get("name", "")))
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Take a server's description; nats-py would go on in the clear with one that does not ask for TLS."""
+        if initial_connection and self.demands_tls and not info.get("tls_required"):
+            raise nats.errors.Error("the server does not offer TLS, and this connection demands it")
+        await super()._process_info(info, initial_connection)
+
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002  # nats-py's signature
         if status == Client.CLOSED and self._on_closed is not None:
             self._on_closed()
@@ -131,7 +148,7 @@ async def _unheard(_: Msg) -> None:
 
 
 async def connect(
-    url: str,
+    where: Endpoint | str,
     name: str,
     *,
     timeout_s: float = 5.0,
@@ -140,12 +157,16 @@ async def connect(
 ) -> LenientClient:
     """Connect to NATS within ``timeout_s``; afterwards a patient client reconnects for ever by itself.
 
-    ``url`` may be several with commas between: the first that answers is taken, also where another one hangs. Raises
-    UnavailableError with the server's address (never its password) when none answers in time.
+    The address may be several with commas between: the first that answers is taken, also where another one hangs.
+    Raises UnavailableError with the server's address (never its password) when none answers in time, or when it refuses
+    the identity or its certificate is not to be trusted.
     """
+    where = Endpoint.of(where)
     client = LenientClient(on_closed)
+    client.demands_tls = where.demands_tls
     errors = _Errors(name)
-    servers = url.split(",")
+    servers = where.servers
+    options = where.options()
     try:
         async with asyncio.timeout(timeout_s):  # nats-py's patience would begin with the first connect
             await client.connect(
@@ -159,15 +180,24 @@ async def connect(
                 max_outstanding_pings=PINGS_UNANSWERED_MAX,
                 flush_timeout=FLUSH_TIMEOUT_S,
                 error_cb=errors.report,
+                **options,
             )
     except (OSError, TimeoutError, nats.errors.Error) as error:
         if not client.is_closed:
             await client.close()
-        reason = str(errors.last or error) or type(error).__name__
-        raise UnavailableError("nats", f"NATS does not answer at {address_of(url)}: {reason}") from error
+        raise UnavailableError("nats", failure(where, errors.last or error)) from error
     client.options["allow_reconnect"] = is_patient
     errors.has_stood = True
     return client
+
+
+def failure(where: Endpoint, error: Exception) -> str:
+    """Say why there is no connection, with the address and without any secret."""
+    reason = str(error) or type(error).__name__
+    if "authorization violation" in reason.lower():
+        key = where.nkey_file or where.creds_file
+        return f"NATS at {where.address} refuses " + (f"the identity of {key}" if key else "a connection without a key")
+    return f"NATS does not answer at {where.address}: {reason}"
 
 
 def reconnect_wait_s() -> float:
@@ -187,8 +217,7 @@ async def ping(client: Client, timeout_s: float) -> None:
 
 def address_of(url: str) -> str:
     """Return hosts and ports of a NATS URL, without user and password."""
-    parts = [urlsplit(one if "://" in one else f"nats://{one}") for one in url.split(",")]
-    return ",".join(f"{part.hostname}:{part.port or 4222}" for part in parts)
+    return Endpoint(url).address
 
 
 class _Errors:

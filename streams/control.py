@@ -32,9 +32,12 @@ from streams.connection import (
     PING_INTERVAL_S,
     PINGS_UNANSWERED_MAX,
     LenientClient,
+    failure,
     ping,
     reconnect_wait_s,
 )
+from streams.endpoint import INBOX as _INBOX
+from streams.endpoint import Endpoint
 from streams.facts.intake import DeadReason
 from streams.settling import HANDLED, Poison, Retry, Settlement, settle
 
@@ -49,7 +52,8 @@ _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 # the subject's last sequence is not known yet, too many requests wait. Everything under status 503 says so too.
 _ASK_AGAIN: Final = frozenset({10158, 10163, 10167})
 QUEUE_GROUP: Final = "rulestream"
-_INBOX: Final = "_INBOX"
+# Replies to clients in other accounts go through the server by subjects of its own.
+_SERVICE_REPLY: Final = "_R_."
 _JSON: Final = "application/json"
 # Room for an answer's headers, which count towards the server's maximum payload.
 _HEADER_ROOM_BYTES: Final = 1024
@@ -112,7 +116,7 @@ class ControlPlane:
 
     def __init__(
         self,
-        url: str,
+        where: Endpoint | str,
         settings: ControlSettings,
         commands: CommandPort,
         queries: QueryPort,
@@ -128,8 +132,9 @@ class ControlPlane:
         self._on_closed = on_closed
         self._stopping = asyncio.Event()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._endpoint = Endpoint.of(where)
         self._broker = _Broker(
-            url.split(","),
+            self._endpoint,
             on_closed=self._closed,
             apply_types=False,
             logger=None,
@@ -160,9 +165,7 @@ class ControlPlane:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 await self._broker.start()
         except (OSError, TimeoutError, NatsError) as error:
-            raise UnavailableError(
-                "nats", f"the control plane does not answer: {str(error) or type(error).__name__}"
-            ) from error
+            raise UnavailableError("nats", f"the control plane: {failure(self._endpoint, error)}") from error
 
     async def stop(self) -> None:
         """Take nothing more, finish what was taken, and leave."""
@@ -320,7 +323,7 @@ class ControlPlane:
     async def _on_query(self, message: NatsMessage) -> None:
         raw = message.raw_message
         address = subjects.address(raw.subject)
-        if address is None or not raw.reply.startswith((f"{_INBOX}.", f"{_INBOX}_{address.actor}.")):
+        if address is None or not self._may_answer(raw.reply, address.actor):
             return
         try:
             actor = Actor(address.actor)
@@ -329,17 +332,28 @@ class ControlPlane:
         answer = await self._queries.handle(actor, address.verb, raw.data)
         await self._answer(answer, raw.reply)
 
+    def _may_answer(self, reply: str, actor: str) -> bool:
+        """Say whether a query is answered there: in the inbox of who asks, or by the server to who asks elsewhere.
+
+        No client can ask with a reply of the latter kind; the server refuses it.
+        """
+        if reply.startswith((f"{_INBOX}_{actor}.", _SERVICE_REPLY)):
+            return True
+        return reply.startswith(f"{_INBOX}.") and not self._endpoint.has_identity
+
 
 class _Broker(NatsBroker):
     """FastStream's broker on a client that no subject can disconnect."""
 
-    def __init__(self, servers: list[str], on_closed: Callable[[], None], **options: Any) -> None:
-        super().__init__(servers, **options)
+    def __init__(self, where: Endpoint, on_closed: Callable[[], None], **options: Any) -> None:
+        super().__init__(where.servers, **options)
+        self._endpoint = where
         self._on_closed = on_closed
 
     async def _connect(self) -> Client:
         client = LenientClient(self._on_closed)
-        await client.connect(**self._connection_kwargs)
+        client.demands_tls = self._endpoint.demands_tls
+        await client.connect(**{**self._connection_kwargs, **self._endpoint.options()})
         self.config.connect(client)
         return client
 

@@ -21,6 +21,9 @@ _VERSION_BYTES: Final = len(b"NATS/1.0")
 # A control line is at most this long; a message that is longer and not all there yet is nats-py's, which adds up parts.
 _CONTROL_LINE_MAX: Final = 4096
 _PARTIAL_MAX: Final = 256 * 1024
+_ERROR_OP: Final = b"-ERR '"
+_ERROR: Final = re.compile(rb"-ERR ('[^\r\n]{1,4096}')\r\n")
+_ERRORS_MAX: Final = 64
 _ONE_HEADER: Final = re.compile(rb"NATS/1\.0\r\n([!-9;-~]+): ?([!-~](?:[ -~]*[!-~])?)\r\n\r\n")
 _header_lines = Client._parse_header_lines  # noqa: SLF001  # nats-py's own reading, so that there is one
 
@@ -33,6 +36,7 @@ class HearingParser(Parser):
     def __init__(self, client: Client) -> None:
         self.listeners: dict[bytes, Listener] = {}
         self._partial = b""
+        self._errors: dict[str, str] = {}
         super().__init__(client)
 
     def reset(self) -> None:
@@ -42,6 +46,8 @@ class HearingParser(Parser):
 
     async def parse(self, data: bytes = b"") -> None:
         """Take what the connection gave."""
+        if _ERROR_OP in data:
+            self._note_errors(data)
         if not self.listeners:
             await super().parse(data)
             return
@@ -58,6 +64,17 @@ class HearingParser(Parser):
         rest = self._hear(data) if data else b""
         if rest:
             await super().parse(rest)
+
+    def said(self, lowered: str) -> str:
+        """Return what the server said as it was: nats-py hands it on in lower case, and subjects have cases."""
+        return self._errors.get(lowered, lowered)
+
+    def _note_errors(self, data: bytes) -> None:
+        for found in _ERROR.findall(data):
+            if len(self._errors) >= _ERRORS_MAX:
+                self._errors.clear()
+            text = found.decode("utf-8", "replace")
+            self._errors[text.lower()] = text
 
     def _hear(self, data: bytes) -> bytes:
         """Give whole messages to their listeners, and return what begins with something else."""

@@ -21,6 +21,25 @@ _NOT_FOUND: Final = frozenset({10059, 10014})
 _UNKNOWN_FIELD: Final = 10025
 _EXISTS: Final = frozenset({10058, 10148, 10105})
 
+# Settings of streams that ours never have: headers that delete (roll-up, TTL), publish later (schedules) or count,
+# whole batches, reading past the streams' API, copies to other subjects, and messages from elsewhere.
+_HARMFUL: Final = frozenset(
+    {
+        "allow_rollup_hdrs",
+        "allow_msg_ttl",
+        "allow_msg_schedules",
+        "allow_msg_counter",
+        "allow_atomic",
+        "allow_batched",
+        "allow_direct",
+        "mirror_direct",
+        "republish",
+        "subject_transform",
+        "mirror",
+        "sources",
+    }
+)
+
 Plane = Literal["control", "data"]
 
 
@@ -50,6 +69,8 @@ class TopologySettings:
     duplicate_window_s: int = 120
     ack_wait_s: int = 60
     max_ack_pending: int = 50_000
+    # Who has a durable consumer, named so, on decisions and on effects.
+    subscribers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +82,9 @@ class StreamSpec:
     config: Mapping[str, Any]
     # Asked for as well where the server knows it; a stream without it serves as well, and is no difference.
     wish: Mapping[str, Any] = field(default_factory=dict)
+    # What is off where nobody asked for it, and a difference where it is on: it would let whoever may publish to the
+    # stream, or read it, have the server delete, change or publish messages.
+    off: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +160,7 @@ def topology(settings: TopologySettings) -> Topology:
         }
         # Whole batches acknowledged at once, nats-server 2.14 and newer (streams.wire).
         wish = {"allow_batched": True} if plane == "data" and subject != subjects.FACTS else {}
-        return StreamSpec(name, plane, config, wish)
+        return StreamSpec(name, plane, config, wish, _HARMFUL - set(wish))
 
     def consumer(stream: str, name: str, plane: Plane, subject: str) -> ConsumerSpec:
         config = {
@@ -165,6 +189,8 @@ def topology(settings: TopologySettings) -> Topology:
         consumers=(
             consumer(s.commands, s.commands_consumer, "control", subjects.COMMANDS),
             consumer(s.facts, s.facts_consumer, "data", subjects.FACTS),
+            *(consumer(s.decisions, name, "data", subjects.DECISIONS) for name in s.subscribers),
+            *(consumer(s.effects, name, "data", subjects.EFFECTS) for name in s.subscribers),
         ),
     )
 
@@ -179,7 +205,7 @@ async def apply(wanted: Topology, control: Client, data: Client) -> Applied:
             await _create_stream(client, spec)
             done.created.append(spec.name)
         else:
-            done.differences.extend(_compare("stream", spec.name, spec.config, found))
+            done.differences.extend(_compare_stream(spec, found))
     for consumer in wanted.consumers:
         client = control if consumer.plane == "control" else data
         found = await _describe_consumer(client, consumer)
@@ -190,7 +216,7 @@ async def apply(wanted: Topology, control: Client, data: Client) -> Applied:
             )
             done.created.append(f"{consumer.stream}/{consumer.name}")
         else:
-            done.differences.extend(_compare("consumer", f"{consumer.stream}/{consumer.name}", consumer.config, found))
+            done.differences.extend(compare("consumer", f"{consumer.stream}/{consumer.name}", consumer.config, found))
     return done
 
 
@@ -234,18 +260,27 @@ async def diff(wanted: Topology, control: Client, data: Client) -> list[Differen
         if config is None:
             found.append(Difference("stream", spec.name))
         else:
-            found.extend(_compare("stream", spec.name, spec.config, config))
+            found.extend(_compare_stream(spec, config))
     for consumer in wanted.consumers:
         name = f"{consumer.stream}/{consumer.name}"
         config = await _describe_consumer(control if consumer.plane == "control" else data, consumer)
         if config is None:
             found.append(Difference("consumer", name))
         else:
-            found.extend(_compare("consumer", name, consumer.config, config))
+            found.extend(compare("consumer", name, consumer.config, config))
     return found
 
 
-def _compare(
+def _compare_stream(spec: StreamSpec, found: Mapping[str, Any]) -> Iterable[Difference]:
+    yield from compare("stream", spec.name, spec.config, found)
+    yield from (
+        Difference("stream", spec.name, setting, wanted=False, found=found[setting])
+        for setting in sorted(spec.off - set(spec.config))
+        if found.get(setting)
+    )
+
+
+def compare(
     kind: Literal["stream", "consumer"], name: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
 ) -> Iterable[Difference]:
     for setting, value in wanted.items():

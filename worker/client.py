@@ -15,7 +15,8 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from domain.errors import ErrorCode, RulestreamError, UnavailableError
 from streams import headers, subjects
-from streams.connection import connect
+from streams.endpoint import Endpoint
+from worker.connecting import connection
 
 _ASK_AGAIN_S: Final = 2.0
 _PAGE_SIZE: Final = 500
@@ -97,13 +98,13 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(url: str, actor: str, timeout_s: float = 10.0) -> AsyncIterator[Client]:
-    """Connect as an actor for the length of a block; raises UnavailableError with the server's address."""
-    connection = await connect(url, "rulestream-client", is_patient=False)
-    try:
-        yield Client(connection, actor, timeout_s)
-    finally:
-        await connection.close()
+async def connected(where: Endpoint | str, actor: str, timeout_s: float = 10.0) -> AsyncIterator[Client]:
+    """Connect as an actor for the length of a block.
+
+    Raises UnavailableError with the server's address, PermissionDeniedError where the server refuses a subject.
+    """
+    async with connection(where, "rulestream-client", actor=actor) as client:
+        yield Client(client, actor, timeout_s)
 
 
 def _result(answer: dict[str, Any]) -> dict[str, Any]:

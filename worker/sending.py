@@ -11,10 +11,11 @@ from typing import Final
 import msgspec
 
 from streams import headers, subjects
-from streams.connection import connect
+from streams.endpoint import Endpoint
 from streams.messages.decisions import time_text
 from streams.wire import BatchPublisher, Publication, header_block
 from worker.cli.output import progress
+from worker.connecting import connection
 from worker.files.facts import CE_SOURCE, FactProblem, FileFact, count_lines, read_fact_batches
 
 BATCH: Final = 500
@@ -67,17 +68,14 @@ def _structured(fact: FileFact) -> Publication:
     return Publication(subjects.fact(fact.type), head, msgspec.json.encode(event))
 
 
-async def send_facts(url: str, path: Path, fact_type: str | None) -> SendReport:
+async def send_facts(where: Endpoint | str, path: Path, fact_type: str | None) -> SendReport:
     """Publish every fact of a file; raises UnavailableError when the stream does not take them."""
-    client = await connect(url, "rulestream-sender", is_patient=False)
-    try:
+    async with connection(where, "rulestream-sender") as client:
         publisher = BatchPublisher(client)
         await publisher.start()
         lines = None if str(path) == "-" else lambda: count_lines(path)
         with progress("facts", lines) as update:
             return await publish_file(publisher, path, fact_type, update)
-    finally:
-        await client.close()
 
 
 async def publish_file(

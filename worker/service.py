@@ -184,7 +184,7 @@ class Worker:
         if Role.FACTS in settings.roles:
             await record_start(pool, this_release())
         self._data = data = await connect(
-            settings.nats_url.get_secret_value(),
+            settings.data_endpoint,
             "rulestream-facts",
             timeout_s=settings.connect_timeout_s,
             on_closed=lambda: self._on_closed("data"),
@@ -217,7 +217,7 @@ class Worker:
 
         commands = CommandDecider(transactions, clock, Tools(compiler, rulesets), on_change, settings.role_policy)
         self._control = control = ControlPlane(
-            settings.control_url,
+            settings.control_endpoint,
             ControlSettings(
                 commands_stream=settings.commands_stream,
                 commands_consumer=settings.commands_consumer,
@@ -425,8 +425,10 @@ async def _declare_topology(settings: Settings, data: Client) -> None:
     wanted = topology.topology(settings.topology)
     async with AsyncExitStack() as stack:
         control = data
-        if settings.control_url != settings.nats_url.get_secret_value():
-            control = await connect(settings.control_url, "rulestream-topology", timeout_s=settings.connect_timeout_s)
+        if settings.control_endpoint != settings.data_endpoint:
+            control = await connect(
+                settings.control_endpoint, "rulestream-topology", timeout_s=settings.connect_timeout_s
+            )
             stack.push_async_callback(control.close)
         applied = await topology.apply(wanted, control, data)
     for name in applied.created:

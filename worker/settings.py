@@ -28,8 +28,11 @@ from pydantic_settings import (
 
 from domain.decisions.retention import RetentionError, require_retention
 from domain.errors import ValidationError
+from domain.identifiers import ACTOR_PATTERN
 from domain.roles import RolePolicy
+from streams.endpoint import INBOX, Endpoint
 from streams.topology import TopologySettings
+from worker.setting_files import FileSource, FromFile, ReadableFile, SeedFile, combination_problems
 
 # Looking up decisions by fact goes through every partition.
 PARTITIONS_MAX: Final = 200
@@ -104,9 +107,15 @@ def _url_of(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-NatsUrl = Annotated[SecretStr, _url_of("nats", "tls", "ws", "wss")]
-PostgresDsn = Annotated[SecretStr, _url_of("postgresql", "postgres")]
-RedisUrl = Annotated[SecretStr, _url_of("redis", "rediss", "unix")]
+def _names(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+NatsUrl = Annotated[SecretStr, FromFile, _url_of("nats", "tls", "ws", "wss")]
+PostgresDsn = Annotated[SecretStr, FromFile, _url_of("postgresql", "postgres")]
+RedisUrl = Annotated[SecretStr, FromFile, _url_of("redis", "rediss", "unix")]
+InboxPrefix = Annotated[str, Field(pattern=rf"^_INBOX(_{ACTOR_PATTERN})?$")]
+Subscriber = Annotated[str, Field(pattern=rf"^{ACTOR_PATTERN}$")]
 
 
 class Settings(BaseSettings):
@@ -118,6 +127,22 @@ class Settings(BaseSettings):
     control_nats_url: NatsUrl | None = None
     postgres_dsn: PostgresDsn = SecretStr("postgresql://rulestream@127.0.0.1:5432/rulestream")
     redis_url: RedisUrl = SecretStr("redis://127.0.0.1:6379/0")
+    # What holds the value above, as secrets are given to containers.
+    nats_url_file: Path | None = None
+    control_nats_url_file: Path | None = None
+    postgres_dsn_file: Path | None = None
+    redis_url_file: Path | None = None
+
+    nats_nkey_file: SeedFile | None = None
+    nats_creds_file: ReadableFile | None = None
+    control_nats_nkey_file: SeedFile | None = None
+    control_nats_creds_file: ReadableFile | None = None
+    nats_inbox_prefix: InboxPrefix | None = None
+    control_nats_inbox_prefix: InboxPrefix | None = None
+    nats_ca_file: ReadableFile | None = None
+    nats_cert_file: ReadableFile | None = None
+    nats_key_file: ReadableFile | None = None
+    redis_ca_file: ReadableFile | None = None
 
     roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(_listed)] = frozenset(Role)
     role_policy: Annotated[InstanceOf[RolePolicy], NoDecode, BeforeValidator(_role_policy)] = RolePolicy()
@@ -151,6 +176,7 @@ class Settings(BaseSettings):
     dead_letters_stream: str = "DEAD_LETTERS"
     facts_consumer: str = "rulestream-facts"
     commands_consumer: str = "rulestream-commands"
+    decision_subscribers: Annotated[tuple[Subscriber, ...], NoDecode, BeforeValidator(_names)] = ()
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     stream_storage: Literal["file", "memory"] = "file"
     stream_max_bytes: Annotated[int, Field(ge=0)] = 0
@@ -164,6 +190,24 @@ class Settings(BaseSettings):
     def control_url(self) -> str:
         """The control account's address; by default the data account's."""
         return (self.control_nats_url or self.nats_url).get_secret_value()
+
+    @property
+    def data_endpoint(self) -> Endpoint:
+        """The data plane, and as whom to go there."""
+        return self._endpoint(
+            self.nats_url.get_secret_value(), self.nats_nkey_file, self.nats_creds_file, self.nats_inbox_prefix
+        )
+
+    @property
+    def control_endpoint(self) -> Endpoint:
+        """The control plane, and as whom to go there: as on the data plane, where nothing sets it apart."""
+        nkey, creds, inbox = self.control_nats_nkey_file, self.control_nats_creds_file, self.control_nats_inbox_prefix
+        if self.control_nats_url is None and nkey is None and creds is None:
+            nkey, creds, inbox = self.nats_nkey_file, self.nats_creds_file, inbox or self.nats_inbox_prefix
+        return self._endpoint(self.control_url, nkey, creds, inbox)
+
+    def _endpoint(self, url: str, nkey: Path | None, creds: Path | None, inbox: str | None) -> Endpoint:
+        return Endpoint(url, nkey, creds, self.nats_ca_file, self.nats_cert_file, self.nats_key_file, inbox or INBOX)
 
     @property
     def topology(self) -> TopologySettings:
@@ -185,6 +229,7 @@ class Settings(BaseSettings):
             duplicate_window_s=self.duplicate_window_s,
             ack_wait_s=self.ack_wait_s,
             max_ack_pending=self.max_ack_pending,
+            subscribers=self.decision_subscribers,
         )
 
     @classmethod
@@ -198,9 +243,9 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, then the TOML file if one is named."""
         del dotenv_settings, file_secret_settings
-        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        sources: list[PydanticBaseSettingsSource] = [init_settings, FileSource(settings_cls, env_settings)]
         if path := os.environ.get("RULESTREAM_CONFIG"):
-            sources.append(TomlConfigSettingsSource(settings_cls, Path(path)))
+            sources.append(FileSource(settings_cls, TomlConfigSettingsSource(settings_cls, Path(path))))
         return tuple(sources)
 
 
@@ -218,6 +263,24 @@ def _retention_problems(settings: Settings) -> Iterator[str]:
             f"RULESTREAM_DECISION_PARTITION_S: makes {count} partitions of RULESTREAM_DECISION_RETENTION_S, and in more"
             f" than {PARTITIONS_MAX} decisions are slow to look up: set it to {least_s} or more"
         )
+
+
+def _connection_problems(settings: Settings) -> Iterator[str]:
+    """Give what is wrong with files of keys and certificates, and with addresses beside them."""
+    addresses = {
+        "NATS_URL": settings.nats_url,
+        "CONTROL_NATS_URL": settings.control_nats_url,
+        "REDIS_URL": settings.redis_url,
+    }
+    names = [name for name in Settings.model_fields if name.endswith("_file")]
+    return combination_problems(
+        schemes={
+            name: {urlsplit(one).scheme for one in url.get_secret_value().split(",")}
+            for name, url in addresses.items()
+            if url is not None
+        },
+        files={name.upper(): getattr(settings, name) for name in names},
+    )
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -246,6 +309,7 @@ def load_settings(**overrides: object) -> Settings:
         problems.append(f"RULESTREAM_CONFIG: {error}")
     if settings is not None:
         problems.extend(_retention_problems(settings))
+        problems.extend(_connection_problems(settings))
     if problems or settings is None:
         raise SettingsError("wrong settings:\n  " + "\n  ".join(problems))
     return settings

@@ -15,6 +15,7 @@ from worker.cli import (
     fact,
     lint,
     migrate,
+    nats_config,
     redecide,
     rule,
     ruleset,
@@ -33,6 +34,7 @@ app.command("demo")(demo.demo)
 app.command("worker")(work.work)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(topology.app, name="topology")
+app.add_typer(nats_config.app, name="nats-config")
 rule.app.command("validate")(validate.validate)
 app.add_typer(rule.app, name="rule")
 app.add_typer(template.app, name="template")

@@ -39,7 +39,7 @@ def answer(actor: str, work: Callable[[Client], Awaitable[_Found]]) -> _Found:
     settings = settings_or_exit()
 
     async def connected_work() -> _Found:
-        async with connected(settings.control_url, actor) as client:
+        async with connected(settings.control_endpoint, actor) as client:
             return await work(client)
 
     return run(connected_work())

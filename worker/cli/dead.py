@@ -184,19 +184,16 @@ def _criteria(
 @asynccontextmanager
 async def _letters() -> AsyncIterator[tuple[DeadLetterStream, Redriver]]:
     """Connect to the data plane for the length of a block."""
-    from streams.connection import connect
     from streams.dead_letter_stream import DeadLetterStream
     from streams.redriving import Redriver
     from worker.cli.running import settings_or_exit
+    from worker.connecting import connection
 
     settings = settings_or_exit()
-    client = await connect(settings.nats_url.get_secret_value(), "rulestream-dead-letters", is_patient=False)
-    try:
+    async with connection(settings.data_endpoint, "rulestream-dead-letters") as client:
         redriver = Redriver(client)
         await redriver.start()
         yield DeadLetterStream(client, settings.dead_letters_stream), redriver
-    finally:
-        await client.close()
 
 
 async def _first(letters: AsyncGenerator[DeadLetter, None], most: int | None) -> AsyncGenerator[DeadLetter, None]:

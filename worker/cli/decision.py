@@ -56,7 +56,7 @@ def get(
     settings = settings_or_exit()
 
     async def work() -> dict[str, Any]:
-        async with connected(settings.control_url, actor) as client:
+        async with connected(settings.control_endpoint, actor) as client:
             return await client.query("decision", {"decisionId" if _is_key(decision) else "factId": decision})
 
     found = run(work())
@@ -99,7 +99,7 @@ def list_(
     async def work() -> None:
         left = limit
         asked = {name: value for name, value in criteria.items() if value is not None}
-        async with connected(settings.control_url, actor) as client:
+        async with connected(settings.control_endpoint, actor) as client:
             while True:
                 page = await client.query("decisions", {**asked, "pageSize": min(left, PAGE_SIZE)})
                 for decision in page["items"]:
@@ -136,7 +136,7 @@ def explain(
     settings = settings_or_exit()
 
     async def work() -> dict[str, Any]:
-        async with connected(settings.control_url, actor) as client:
+        async with connected(settings.control_endpoint, actor) as client:
             key = decision
             if not _is_key(decision):
                 key = (await client.query("decision", {"factId": decision}))["decisionId"]

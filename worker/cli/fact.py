@@ -35,7 +35,7 @@ def send(
     if str(file) != "-" and not file.is_file():
         raise typer.BadParameter(f"no such file: {file}", param_hint="FILE")
     started = time.monotonic()
-    report: SendReport = run(send_facts(settings.nats_url.get_secret_value(), file, fact_type))
+    report: SendReport = run(send_facts(settings.data_endpoint, file, fact_type))
     seconds = time.monotonic() - started
     for problem in report.problems:
         say(f"line {problem.line}: {problem.code}: {problem.message}")

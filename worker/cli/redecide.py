@@ -114,13 +114,13 @@ async def _total(redecider: Redecider, wanted: DecisionRange, limit: int | None)
 @asynccontextmanager
 async def _redecider(settings: Settings) -> AsyncIterator[tuple[Redecider, Sequence[StartedRelease]]]:
     """Connect to Postgres and to the data plane for the length of a block; gives the releases that decided too."""
-    from streams.connection import connect
     from streams.facts.reader import StreamFacts
     from worker.adapters.postgres.decision_scan import PostgresDecisionScan
     from worker.adapters.postgres.decisions import PostgresDecisions
     from worker.adapters.postgres.pool import open_pool
     from worker.adapters.postgres.releases import started_releases
     from worker.adapters.postgres.transactions import PostgresTransactions
+    from worker.connecting import connection
     from worker.past_rulesets import PastRulesets
     from worker.schema import require_schema
     from worker.usecases.redecide_facts import Redecider
@@ -133,10 +133,9 @@ async def _redecider(settings: Settings) -> AsyncIterator[tuple[Redecider, Seque
     )
     try:
         await require_schema(pool, "redecide")
-        client = await connect(
-            settings.nats_url.get_secret_value(), "rulestream-redecide", timeout_s=settings.connect_timeout_s
-        )
-        try:
+        async with connection(
+            settings.data_endpoint, "rulestream-redecide", timeout_s=settings.connect_timeout_s
+        ) as client:
             redecider = Redecider(
                 PostgresDecisions(pool),
                 PostgresDecisionScan(pool),
@@ -144,8 +143,6 @@ async def _redecider(settings: Settings) -> AsyncIterator[tuple[Redecider, Seque
                 PastRulesets(PostgresTransactions(pool)),
             )
             yield redecider, await started_releases(pool)
-        finally:
-            await client.close()
     finally:
         pool.terminate()  # nothing was written, and nothing is waited for
 

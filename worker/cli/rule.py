@@ -238,7 +238,7 @@ def history(rule: RuleArgument, actor: ActorOption = "viewer", json: JsonOption 
     settings = settings_or_exit()
 
     async def work() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        async with connected(settings.control_url, actor) as client:
+        async with connected(settings.control_endpoint, actor) as client:
             named = _named(rule)
             if "ruleId" not in named:
                 named = {"ruleId": (await client.query("get", named))["ruleId"]}
@@ -323,7 +323,7 @@ def _command(
     settings = settings_or_exit()
 
     async def work() -> dict[str, Any]:
-        async with connected(settings.control_url, actor) as client:
+        async with connected(settings.control_endpoint, actor) as client:
             target: dict[str, Any] = {}
             if rule is not None:
                 view = await client.query("get", _named(rule))

@@ -58,7 +58,7 @@ def simulate(
     questions = _questions(facts, fact_type, refused)
 
     async def work() -> None:
-        async with connected(settings.control_url, actor) as client:
+        async with connected(settings.control_endpoint, actor) as client:
             payload: dict[str, Any] = dict(text)
             if rule:
                 payload = {"ruleIds": [await _rule_id(client, name) for name in rule]}

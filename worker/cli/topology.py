@@ -76,21 +76,17 @@ def _wanted() -> Topology:
 
 
 def _with_servers(action: Callable[[Topology, Client, Client], Awaitable[Any]]) -> Any:
-    from streams.connection import connect
     from worker.cli.running import run, settings_or_exit
+    from worker.connecting import connection
 
     settings = settings_or_exit()
 
     async def work() -> Any:
-        control = await connect(settings.control_url, "rulestream-topology", is_patient=False)
-        try:
-            data = await connect(settings.nats_url.get_secret_value(), "rulestream-topology", is_patient=False)
-            try:
-                return await action(_wanted(), control, data)
-            finally:
-                await data.close()
-        finally:
-            await control.close()
+        async with (
+            connection(settings.control_endpoint, "rulestream-topology") as control,
+            connection(settings.data_endpoint, "rulestream-topology") as data,
+        ):
+            return await action(_wanted(), control, data)
 
     return run(work())
 
