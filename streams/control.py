@@ -39,6 +39,7 @@ from streams.connection import (
 from streams.endpoint import INBOX as _INBOX
 from streams.endpoint import Endpoint
 from streams.facts.intake import DeadReason
+from streams.gate import Gate
 from streams.settling import HANDLED, Poison, Retry, Settlement, settle
 
 _COMMANDS_AT_ONCE: Final = 32
@@ -47,6 +48,10 @@ _RETRY_S: Final = 2.0
 _DEFECT_RETRY_S: Final = 30.0
 _PUBLISH_TIMEOUT_S: Final = 5.0
 _CONNECT_TIMEOUT_S: Final = 10.0
+# How long a request for commands waits for one, and so the end of a stop for the last request.
+_FETCH_S: Final = 0.25
+_LAST_FETCH_S: Final = 2.0
+_LAST_COMMANDS_S: Final = 10.0
 _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 # JetStream's codes for "ask again": the id's first copy is still being stored (after a change of leaders for a while),
 # the subject's last sequence is not known yet, too many requests wait. Everything under status 503 says so too.
@@ -146,6 +151,8 @@ class ControlPlane:
             flush_timeout=FLUSH_TIMEOUT_S,
             graceful_timeout=10.0,
         )
+        self._command_subscriber: Any = None
+        self._gate: Gate | None = None
         self._subscribe()
 
     @property
@@ -166,10 +173,13 @@ class ControlPlane:
                 await self._broker.start()
         except (OSError, TimeoutError, NatsError) as error:
             raise UnavailableError("nats", f"the control plane: {failure(self._endpoint, error)}") from error
+        if self._command_subscriber is not None:
+            self._command_subscriber.subscription = self._gate = Gate(self._command_subscriber.subscription)
 
     async def stop(self) -> None:
         """Take nothing more, finish what was taken, and leave."""
         self._stopping.set()
+        await self._finish_commands()
         try:
             await self._broker.stop()
         except* NatsError:
@@ -179,6 +189,16 @@ class ControlPlane:
                 for queue in ("send_stream", "receive_stream"):
                     if (stream := getattr(subscriber, queue, None)) is not None:
                         stream.close()
+
+    async def _finish_commands(self) -> None:
+        """Decide what was fetched: FastStream's stop drops what it did not begin, which comes again after AckWait."""
+        if self._gate is None or not self.client.is_connected:
+            return
+        if await self._gate.close(_LAST_FETCH_S):
+            self._command_subscriber.send_stream.close()  # what serves this queue ends when it is empty
+            await asyncio.wait(self._command_subscriber.tasks[:1], timeout=_LAST_COMMANDS_S)
+        else:
+            _log.warning("commands_unfinished", meaning="what was fetched last comes again after AckWait")
 
     def _closed(self) -> None:
         for subscriber in self._broker.subscribers:
@@ -241,19 +261,20 @@ class ControlPlane:
 
     def _subscribe(self) -> None:
         if self._settings.serve_commands:
-            self._broker.subscriber(
+            self._command_subscriber = self._broker.subscriber(
                 subjects.COMMANDS,
                 stream=JStream(self._settings.commands_stream, declare=False),
                 durable=self._settings.commands_consumer,
                 max_workers=_COMMANDS_AT_ONCE,
                 # One at a time: a fetch of more lingers for the rest, up to its time-out, with what has come already.
-                pull_sub=PullSub(batch_size=1, timeout=5.0),
+                pull_sub=PullSub(batch_size=1, timeout=_FETCH_S),
                 ack_policy=AckPolicy.MANUAL,
                 no_reply=True,
                 decoder=_whole,
                 title="commands",
                 description="Rule commands, one actor and one verb a subject.",
-            )(self._on_command)
+            )
+            self._command_subscriber(self._on_command)
         if self._settings.serve_queries:
             self._broker.subscriber(
                 subjects.QUERIES,
