@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.micro.service import ServiceInfo, ServicePing
+from nats.micro.service import ServiceInfo, ServicePing, ServiceStats
 
-from tests.behaviour.bus import connected
+from tests.behaviour.bus import connected, eventually
 from worker.service import Worker, running_worker
 from worker.settings import load_settings
 
@@ -71,6 +71,33 @@ async def test_one_worker_tells_what_it_serves(addresses: dict[str, str]) -> Non
             ("facts", "facts.>", "rulestream-facts"),
             ("queries", "rules.query.*.*", "rulestream"),
         ]
+
+
+async def test_the_statistics_count_what_was_served(addresses: dict[str, str]) -> None:
+    """Facts, commands and queries; an answer that is an error counts as one, with its code."""
+    async with (
+        workers(addresses, "facts,commands,queries,relay") as (worker,),
+        connected(addresses["nats_url"]) as bus,
+    ):
+        await bus.publish_fact("order.placed", {})
+        await bus.query("ann", "list", {})
+        await bus.query("ann", "no-such-verb", {})
+        await bus.command("ann", "activate", {"ruleId": "no-such-rule"})
+
+        async def stats() -> ServiceStats:
+            (found,) = await answers(bus.client, "$SRV.STATS.rulestream", 1)
+            return ServiceStats.from_dict(found)
+
+        seen = await eventually(stats, lambda found: all(one.num_requests for one in found.endpoints))
+        by_name = {one.name: one for one in seen.endpoints}
+        assert by_name["facts"].num_requests == 1
+        assert by_name["facts"].num_errors == 0
+        assert (by_name["queries"].num_requests, by_name["queries"].num_errors) == (2, 1)
+        assert by_name["queries"].last_error == "NOT_FOUND"
+        assert (by_name["commands"].num_requests, by_name["commands"].num_errors) == (1, 1)
+        ruleset = (await worker.readiness()).details["ruleset"]
+        assert isinstance(ruleset, dict)
+        assert by_name["facts"].data == {"revision": ruleset["revision"], "digest": ruleset["digest"]}
 
 
 async def test_nothing_is_answered_but_to_an_inbox(addresses: dict[str, str]) -> None:
