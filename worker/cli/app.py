@@ -10,6 +10,7 @@ from worker.cli import (
     decision,
     demo,
     dev,
+    doctor,
     evaluate,
     export,
     fact,
@@ -34,6 +35,7 @@ app.command("demo")(demo.demo)
 app.command("worker")(work.work)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(topology.app, name="topology")
+app.command("doctor")(doctor.doctor)
 app.add_typer(nats_config.app, name="nats-config")
 rule.app.command("validate")(validate.validate)
 app.add_typer(rule.app, name="rule")

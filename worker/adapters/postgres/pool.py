@@ -162,7 +162,7 @@ class SchemaState:
     lowest: str | None
 
 
-async def schema_state(pool: asyncpg.Pool[asyncpg.Record]) -> SchemaState:
+async def schema_state(pool: asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]) -> SchemaState:
     """Return where a database stands; raises UnavailableError on a guarded pool."""
     for name in ("schema_state", "schema_state_before_phases"):
         try:
