@@ -107,6 +107,13 @@ class LenientClient(Client):
             raise nats.errors.Error("the server does not offer TLS, and this connection demands it")
         await super()._process_info(info, initial_connection)
 
+    async def _process_connect_init(self) -> None:
+        """Begin a connection; nats-py changes to TLS and does not tell asyncio's protocol, which warns at the end."""
+        await super()._process_connect_init()
+        protocol = getattr(getattr(self._transport, "_io_writer", None), "_protocol", None)
+        if protocol is not None and self._server_info.get("tls_required"):
+            protocol._over_ssl = True  # noqa: SLF001  # asyncio's own, set where a connection is over TLS from its start
+
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002  # nats-py's signature
         if status == Client.CLOSED and self._on_closed is not None:
             self._on_closed()

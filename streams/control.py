@@ -41,6 +41,7 @@ from streams.endpoint import Endpoint
 from streams.facts.intake import DeadReason
 from streams.gate import Gate
 from streams.settling import HANDLED, Poison, Retry, Settlement, settle
+from streams.traceparent import traceparent_of
 
 _COMMANDS_AT_ONCE: Final = 32
 _QUERIES_AT_ONCE: Final = 32
@@ -73,9 +74,12 @@ _log = structlog.get_logger(__name__)
 class CommandPort(Protocol):
     """What decides commands."""
 
-    async def handle(self, actor: Actor, command_id: CommandId, verb: str, payload: bytes) -> bytes:
+    async def handle(
+        self, actor: Actor, command_id: CommandId, verb: str, payload: bytes, traceparent: str | None = None
+    ) -> bytes:
         """Decide a command once for ever and return the bytes of its answer; durable on return.
 
+        ``traceparent``, a valid one, goes on to the events of what the command changes.
         Raises UnavailableError while a backing service is away: the command then waits.
         """
         ...
@@ -84,7 +88,7 @@ class CommandPort(Protocol):
 class QueryPort(Protocol):
     """What answers queries."""
 
-    async def handle(self, actor: Actor, verb: str, payload: bytes) -> bytes:
+    async def handle(self, actor: Actor, verb: str, payload: bytes, traceparent: str | None = None) -> bytes:
         """Return the bytes of the answer, errors included; never raises."""
         ...
 
@@ -268,6 +272,7 @@ class ControlPlane:
                 max_workers=_COMMANDS_AT_ONCE,
                 # One at a time: a fetch of more lingers for the rest, up to its time-out, with what has come already.
                 pull_sub=PullSub(batch_size=1, timeout=_FETCH_S),
+                inbox_prefix=f"{self._endpoint.inbox_prefix}.".encode(),
                 ack_policy=AckPolicy.MANUAL,
                 no_reply=True,
                 decoder=_whole,
@@ -329,7 +334,9 @@ class ControlPlane:
             await self._dead_letters.bury(subject, payload, found, sender)
             _log.warning("command_buried", subject=subject, reason=sender.value)
             return Poison(sender)
-        answer = await self._commands.handle(sender.actor, sender.command_id, sender.verb, payload)
+        answer = await self._commands.handle(
+            sender.actor, sender.command_id, sender.verb, payload, traceparent_of(found)
+        )
         await self._answer(answer, subjects.reply(sender.actor, sender.command_id), sender.command_id.value)
         return HANDLED
 
@@ -350,7 +357,7 @@ class ControlPlane:
             actor = Actor(address.actor)
         except InvalidRequestError:
             return
-        answer = await self._queries.handle(actor, address.verb, raw.data)
+        answer = await self._queries.handle(actor, address.verb, raw.data, traceparent_of(raw.headers))
         await self._answer(answer, raw.reply)
 
     def _may_answer(self, reply: str, actor: str) -> bool:

@@ -12,7 +12,7 @@ engineers live in the planes' accounts and are trusted with them, within their s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -141,11 +141,12 @@ class Sides:
     relay: bool = True
 
 
-def requirements(
-    plane: Plane, settings: TopologySettings, inbox: str = INBOX, sides: Sides = Sides(), asking: Sequence[str] = ()
-) -> Permissions:
-    """Say what a worker needs on a plane; ``asking`` are inbox prefixes of those in its account who ask for answers."""
-    publish: list[str] = [USER_INFO, *_declaring(plane, settings)]
+ALL_SIDES: Final = Sides()
+
+
+def requirements(plane: Plane, settings: TopologySettings, inbox: str = INBOX, sides: Sides = ALL_SIDES) -> Permissions:
+    """Say what a worker cannot do without on a plane, when its streams and consumers are there."""
+    publish: list[str] = _looking(plane, settings)
     subscribe = [f"{inbox}.>"]
     if plane == "data":
         publish.append(subjects.DEAD)
@@ -155,8 +156,7 @@ def requirements(
         if sides.queries:
             publish.append(f"{_API}.STREAM.MSG.GET.{settings.facts}")
         return Permissions(tuple(publish), tuple(subscribe))
-    subscribe += [subjects.EVENTS, DISCOVERY]
-    publish += [SERVICE_REPLIES, *(f"{prefix}.>" for prefix in asking)]
+    subscribe.append(subjects.EVENTS)
     if sides.commands:
         publish += ["rules.reply.>", *_taking(settings.commands, settings.commands_consumer)]
     if sides.queries:
@@ -164,6 +164,19 @@ def requirements(
     if sides.relay:
         publish += [subjects.EVENTS, f"{_API}.STREAM.MSG.GET.{settings.events}"]
     return Permissions(tuple(publish), tuple(subscribe))
+
+
+def working(plane: Plane, settings: TopologySettings, inbox: str, asking: Sequence[str] = ()) -> Permissions:
+    """Say what a worker gets on a plane: its requirements, and to declare, to answer and to be discovered.
+
+    ``asking`` are the inbox prefixes of those in the control plane's own account who ask who is there.
+    """
+    needed = requirements(plane, settings, inbox)
+    publish = (USER_INFO, *needed.publish, *_declaring(plane, settings))
+    if plane == "data":
+        return Permissions(publish, needed.subscribe)
+    answers = (SERVICE_REPLIES, *(f"{prefix}.>" for prefix in asking))
+    return Permissions((*publish, *answers), (*needed.subscribe, DISCOVERY))
 
 
 def engineering(plane: Plane, settings: TopologySettings, inbox: str) -> Permissions:
@@ -195,17 +208,18 @@ def engineering(plane: Plane, settings: TopologySettings, inbox: str) -> Permiss
     return Permissions(tuple(publish), (f"{inbox}.>",))
 
 
+def _looking(plane: Plane, settings: TopologySettings) -> list[str]:
+    wanted = topology(settings)
+    streams = [f"{_API}.STREAM.INFO.{one.name}" for one in wanted.streams if one.plane == plane]
+    return streams + [f"{_API}.CONSUMER.INFO.{one.stream}.{one.name}" for one in wanted.consumers if one.plane == plane]
+
+
 def _declaring(plane: Plane, settings: TopologySettings) -> list[str]:
     wanted = topology(settings)
-    found: list[str] = []
-    for stream in wanted.streams:
-        if stream.plane == plane:
-            found += [f"{_API}.STREAM.INFO.{stream.name}", f"{_API}.STREAM.CREATE.{stream.name}"]
-    for consumer in wanted.consumers:
-        if consumer.plane == plane:
-            place = f"{consumer.stream}.{consumer.name}"
-            found += [f"{_API}.CONSUMER.INFO.{place}", f"{_API}.CONSUMER.DURABLE.CREATE.{place}"]
-    return list(dict.fromkeys(found))
+    streams = [f"{_API}.STREAM.CREATE.{one.name}" for one in wanted.streams if one.plane == plane]
+    return streams + [
+        f"{_API}.CONSUMER.DURABLE.CREATE.{one.stream}.{one.name}" for one in wanted.consumers if one.plane == plane
+    ]
 
 
 def _taking(stream: str, consumer: str) -> list[str]:
@@ -219,16 +233,24 @@ def _acknowledgements(stream: str, consumer: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a server says that a connection may do; None: everything."""
+    """What a server says that a connection may publish to, or subscribe to; None: everything that is not denied."""
 
     allowed: tuple[str, ...] | None = None
-    denied: tuple[str, ...] = field(default=())
+    denied: tuple[str, ...] = ()
 
     def covers(self, subject: str) -> bool:
         """Say whether every subject that this one stands for is allowed, and none of them denied."""
         if any(overlap(subject, one) for one in self.denied):
             return False
         return self.allowed is None or any(covers(one, subject) for one in self.allowed)
+
+
+def missing(needed: Permissions, publish: Granted, subscribe: Granted) -> list[str]:
+    """Say what is needed and not granted, in words: ``publish to decisions.>``."""
+    return [
+        *(f"publish to {subject}" for subject in needed.publish if not publish.covers(subject)),
+        *(f"subscribe to {subject}" for subject in needed.subscribe if not subscribe.covers(subject)),
+    ]
 
 
 def covers(pattern: str, subject: str) -> bool:

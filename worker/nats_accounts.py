@@ -20,7 +20,7 @@ from streams.permissions import (
     client_access,
     engineering,
     inbox_prefix,
-    requirements,
+    working,
 )
 from streams.topology import Plane, TopologySettings
 from worker.identities import IdentitiesError, Identity, actors_of
@@ -103,7 +103,7 @@ def _plane_permissions(identities: Sequence[Identity], settings: TopologySetting
         for role in one.roles & set(PLANES):
             plane = PLANES[role]
             if role in {Role.WORKER_DATA, Role.WORKER_CONTROL}:
-                found[one.name] = requirements(plane, settings, inbox, asking=engineers)
+                found[one.name] = working(plane, settings, inbox, engineers)
             else:
                 found[one.name] = engineering(plane, settings, inbox)
     return found

@@ -43,6 +43,7 @@ from worker.adapters.redis.plans import RedisPlans
 from worker.breakers import Breaker
 from worker.clock import SystemClock
 from worker.compiler.process import CompilerProcess
+from worker.declaring import declare_topology
 from worker.discovery import worker_discovery
 from worker.health import PING_TIMEOUT_S, Health
 from worker.probes import Probes, Readiness, State
@@ -190,7 +191,7 @@ class Worker:
             on_closed=lambda: self._on_closed("data"),
         )
         self._on_stop("nats", lambda: _close_client(data))
-        await _declare_topology(settings, data)
+        await declare_topology(settings, data)
         if Role.FACTS in settings.roles:
             await self._keep_house(data, pool)
         redis, cache = await self._open_cache()
@@ -419,22 +420,6 @@ def _query_responder(
     explainer = DecisionExplainer(transactions, decisions, facts, rulesets, compiler, settings.fact_bytes_max)
     simulator = RuleSimulator(transactions, rulesets, compiler, settings.fact_bytes_max)
     return QueryResponder(transactions, decisions, compiler, explainer, simulator, settings.role_policy)
-
-
-async def _declare_topology(settings: Settings, data: Client) -> None:
-    wanted = topology.topology(settings.topology)
-    async with AsyncExitStack() as stack:
-        control = data
-        if settings.control_endpoint != settings.data_endpoint:
-            control = await connect(
-                settings.control_endpoint, "rulestream-topology", timeout_s=settings.connect_timeout_s
-            )
-            stack.push_async_callback(control.close)
-        applied = await topology.apply(wanted, control, data)
-    for name in applied.created:
-        _log.info("topology_created", name=name)
-    for difference in applied.differences:
-        _log.warning("topology_differs", difference=str(difference))
 
 
 async def _close_pool(pool: asyncpg.Pool[asyncpg.Record]) -> None:
