@@ -177,7 +177,7 @@ class Worker:
         settings = self._settings
         resources = self._resources
         telemetry = self._telemetry
-        resources.callback(telemetry.shutdown, _LAST_PARTS_S)
+        resources.push_async_callback(telemetry.end)
         _log_policy(settings)
         pool = await self._open_pool()
         await require_schema(pool)

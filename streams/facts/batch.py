@@ -23,7 +23,7 @@ from typing import Final
 from domain.decisions.decision import Fault
 from domain.ports import StoredDecision, StoreResult
 from streams.facts.intake import DeadReason, Delivery, Refused
-from streams.facts.observing import RuleFaults
+from streams.facts.observing import FactSpan, RuleFaults, TracedFact
 from streams.facts.outgoing import dead_fact_publication, decision_publications
 from streams.settling import HANDLED, Poison, Retry, Settlement
 from streams.wire import Publication
@@ -47,6 +47,7 @@ class Batch:
         "_known",
         "_postponed",
         "_refused",
+        "_traced",
         "_unseen",
         "decisions",
         "deliveries",
@@ -63,6 +64,7 @@ class Batch:
         self._refused: list[tuple[Delivery, Refused]] = []
         self._postponed: list[Delivery] = []
         self._unseen: frozenset[bytes] = frozenset()
+        self._traced: list[tuple[Delivery, bytes | None, FactSpan]] = []
         self._faults: dict[bytes, Sequence[Fault]] = {}  # of what this batch decided
         self._known: set[bytes] = set()  # keys whose decision was stored before
 
@@ -163,6 +165,33 @@ class Batch:
                     one = found[fault.rule_id, fault.code] = RuleFaults(key.hex())
                 one.count += 1
         return found
+
+    def trace(self, delivery: Delivery, key: bytes | None, span: FactSpan) -> None:
+        """Follow a delivery, with the fact's key where it is one."""
+        self._traced.append((delivery, key, span))
+
+    @property
+    def spans(self) -> Sequence[FactSpan]:
+        """The steps of traces that are followed here."""
+        return [span for _, _, span in self._traced]
+
+    @property
+    def traced(self) -> Sequence[TracedFact]:
+        """What became of the deliveries that are followed."""
+        if not self._traced:
+            return ()
+        reasons = {delivery.sequence: refused.reason for delivery, refused in self._refused}
+        return [
+            TracedFact(
+                span=span,
+                delivery=delivery,
+                decision=None if key is None else self.decisions.get(key),
+                is_repeated=key in self._known,
+                faults=0 if key is None else len(self._faults.get(key, ())),
+                refused=reasons.get(delivery.sequence),
+            )
+            for delivery, key, span in self._traced
+        ]
 
     def sampled_stored_at_ns(self) -> Iterator[int]:
         """Give of some of the facts whose decisions stand when their stream stored them."""

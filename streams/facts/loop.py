@@ -26,7 +26,7 @@ from typing import Final
 import structlog
 
 from domain.decisions.ruleset import Ruleset
-from domain.errors import UnavailableError
+from domain.errors import ErrorCode, UnavailableError
 from domain.ports import Clock, DecisionsRefusedError, DecisionStore, FactPlace, FactTrials, StoreResult
 from domain.rules.content import format_moment
 from streams.connection import LAST_WORDS_S, LenientClient, ping
@@ -208,13 +208,16 @@ class FactLoop:
             if buried:
                 await self._insistence.call("postgres", partial(self._trials.end, buried))
         except asyncio.CancelledError:  # the stop's time is over
+            self._observer.batch_failed(batch.spans, "CANCELLED")
             await self._hand_back(batch.deliveries)
             raise
         except UnavailableError as error:
             _log.warning("batch_given_up", service=error.service, facts=len(batch.deliveries))
+            self._observer.batch_failed(batch.spans, error.code)
             await self._hand_back(batch.deliveries)
         except Exception:  # noqa: BLE001  # a defect of ours: nothing is acknowledged, everything comes again
             _log.exception("batch_failed", facts=len(batch.deliveries))
+            self._observer.batch_failed(batch.spans, ErrorCode.INTERNAL_ERROR)
             await self._settle([(delivery, Retry(DEFECT_RETRY_S)) for delivery in batch.deliveries])
         else:
             self._tell(batch, times, published_at)
@@ -227,6 +230,7 @@ class FactLoop:
             fact_bytes_max=self._settings.fact_bytes_max,
             payload_bytes_max=self._client.max_payload,
             store_facts=self._settings.store_facts,
+            tracer=self._observer.tracer,
         )
         deliveries = batch.deliveries
         suspects: list[Delivery] = []
@@ -314,6 +318,9 @@ class FactLoop:
                 faults=batch.faults,
                 times=times,
                 settled=asyncio.get_running_loop().time(),
+                published_ns=published_ns,
+                deliveries=len(batch.deliveries),
+                traced=batch.traced,
                 # The stream's clock may be ahead of ours.
                 latencies_s=[max(published_ns - at, 0) / _SECOND_NS for at in batch.sampled_stored_at_ns()],
             )

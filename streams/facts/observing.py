@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.ports import StoredDecision
 from streams.facts.insisting import Dependencies
-from streams.facts.intake import DeadReason
+from streams.facts.intake import DeadReason, Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,36 @@ class RuleFaults:
     count: int = 0
 
 
+class FactSpan(Protocol):
+    """A fact's step of its publisher's trace; decision and effects carry its ``traceparent``."""
+
+    @property
+    def traceparent(self) -> str: ...
+
+
+class FactTracer(Protocol):
+    """Follows some of the facts whose publishers trace them."""
+
+    def begin(self, traceparent: str, delivery: Delivery) -> FactSpan | None:
+        """Begin a fact's step of a trace as it is decided; None where it is not to be followed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TracedFact:
+    """A fact that is followed, and what became of it: the decision that stands, or why there is none.
+
+    ``is_repeated`` where the decision was stored before; ``faults`` counts those that this batch met.
+    """
+
+    span: FactSpan
+    delivery: Delivery
+    decision: StoredDecision | None
+    is_repeated: bool
+    faults: int
+    refused: DeadReason | None
+
+
 @dataclass(frozen=True, slots=True)
 class BatchReport:
     """A batch that was decided, stored, published and acknowledged.
@@ -40,6 +71,7 @@ class BatchReport:
     published with them. ``redelivered`` counts deliveries after a first, ``dead`` the dead letters by reason.
     ``faults`` has each rule (its id) and code of what failed in decisions that were stored now. ``latencies_s`` are, of
     some facts, the seconds from their storing in the stream to the acknowledgement of their decisions' publication.
+    ``published_ns`` is when that was, in nanoseconds since 1970; ``deliveries`` is the batch's size.
     """
 
     facts: int
@@ -51,10 +83,22 @@ class BatchReport:
     faults: Mapping[tuple[str, str], RuleFaults]
     times: StageTimes
     settled: float
+    published_ns: int
+    deliveries: int
+    traced: Sequence[TracedFact]
     latencies_s: Sequence[float]
 
 
 class FactObserver(Dependencies, Protocol):
     """Hears what the loop does; implemented by telemetry."""
 
+    @property
+    def tracer(self) -> FactTracer | None:
+        """Who follows facts; None where nobody does."""
+        ...
+
     def batch_settled(self, report: BatchReport) -> None: ...
+
+    def batch_failed(self, spans: Sequence[FactSpan], reason: str) -> None:
+        """Hear of the facts that were followed in a batch that comes again."""
+        ...

@@ -12,7 +12,8 @@ from typing import Final
 
 from domain.ports import FactPlace
 
-_ORIGIN: Final = re.compile(r"([^\s.*>/\\]{1,255}):([1-9][0-9]{0,18})@([1-9][0-9]{0,18})")
+ORIGIN_PATTERN: Final = r"([^\s.*>/\\]{1,255}):([1-9][0-9]{0,18})@([1-9][0-9]{0,18})"
+_ORIGIN: Final = re.compile(ORIGIN_PATTERN)
 
 
 def origin_text(place: FactPlace) -> str:

@@ -78,13 +78,15 @@ def history_entry(entry: RecordedEvent) -> HistoryEntry:
     return HistoryEntry(**msgspec.structs.asdict(published), before_digest=None if before is None else before.hex())
 
 
-def outbox_message(event_id: str, event: RuleEvent, command_id: CommandId, revision: int | None) -> OutboxMessage:
-    """Write an event in the bytes in which it will be published."""
+def outbox_message(
+    event_id: str, event: RuleEvent, command_id: CommandId, revision: int | None, traceparent: str | None = None
+) -> OutboxMessage:
+    """Write an event in the bytes in which it will be published, with the ``traceparent`` of what caused it."""
     body = lifecycle_event(event_id, event, command_id, revision)
     return OutboxMessage(
         event_id=event_id,
         rule_id=event.rule_id,
         subject=subjects.event(event.rule_id, event.name),
-        headers=headers.cloud_event(event_id, f"rulestream.event.{event.name}", body.occurred_at),
+        headers=headers.cloud_event(event_id, f"rulestream.event.{event.name}", body.occurred_at, traceparent),
         payload=_ENCODER.encode(body),
     )

@@ -129,14 +129,14 @@ def template_history_entry(entry: RecordedTemplateEvent) -> HistoryEntry:
     return HistoryEntry(**published, before_digest=None if before is None else before.hex())
 
 
-def template_outbox_message(entry: RecordedTemplateEvent) -> OutboxMessage:
-    """Write a template's event in the bytes in which it will be published."""
+def template_outbox_message(entry: RecordedTemplateEvent, traceparent: str | None = None) -> OutboxMessage:
+    """Write a template's event in the bytes in which it will be published, with the ``traceparent`` of its cause."""
     event, body = entry.event, template_event(entry)
     return OutboxMessage(
         event_id=entry.event_id,
         rule_id=RuleId(event.template_id.value),  # what the outbox orders by: the id in the subject
         subject=subjects.event(event.template_id, event.name),
-        headers=headers.cloud_event(entry.event_id, f"rulestream.event.{event.name}", body.occurred_at),
+        headers=headers.cloud_event(entry.event_id, f"rulestream.event.{event.name}", body.occurred_at, traceparent),
         payload=_ENCODER.encode(body),
     )
 

@@ -22,7 +22,7 @@ from domain.ports import DecisionStore, FactPlace, FactTrials, StoredDecision, S
 from streams.connection import connect
 from streams.facts.intake import DeadReason
 from streams.facts.loop import TRIALS_MAX, FactLoop, LoopSettings
-from streams.facts.observing import BatchReport
+from streams.facts.observing import BatchReport, FactSpan, FactTracer
 from streams.facts.puller import Puller, PullSettings
 from streams.topology import TopologySettings, apply, batched, topology
 from streams.wire import BatchPublisher, send
@@ -47,6 +47,8 @@ class Observer:
         self.dependencies: list[tuple[str, bool]] = []
         self.reports: list[BatchReport] = []
         self.waits: list[str] = []
+        self.failed: list[tuple[Sequence[FactSpan], str]] = []
+        self.tracer: FactTracer | None = None
 
     def batch_settled(self, report: BatchReport) -> None:
         times = report.times
@@ -54,6 +56,9 @@ class Observer:
         self.counts.update({name: getattr(report, name) for name in COUNTED})
         self.counts["dead"] += sum(report.dead.values())
         self.reports.append(report)
+
+    def batch_failed(self, spans: Sequence[FactSpan], reason: str) -> None:
+        self.failed.append((spans, reason))
 
     def dependency_waited(self, service: str) -> None:
         self.waits.append(service)

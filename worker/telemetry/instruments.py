@@ -44,9 +44,11 @@ class Instrument:
 
     def closed(self, values: Sequence[str]) -> tuple[str, ...]:
         """Return label values, in the order of the labels, with ``other`` for those that are not among the known."""
-        return tuple(
-            value if value in known else OTHER for value, known in zip(values, self.labels.values(), strict=True)
-        )
+        return tuple(self.known(label, value) for label, value in zip(self.labels, values, strict=True))
+
+    def known(self, label: str, value: str) -> str:
+        """Return a label's value, or ``other``."""
+        return value if value in self.labels[label] else OTHER
 
     def zeros(self) -> Iterator[tuple[str, ...]]:
         """Give the label values of a counter that are shown before anything was counted."""

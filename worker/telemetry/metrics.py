@@ -70,7 +70,7 @@ class Metrics:
         """Have a gauge's values, by its labels', read when metrics are collected, perhaps by another thread."""
 
         def observe(_: CallbackOptions) -> list[Observation]:
-            return _observations(gauge, read())
+            return _observations(gauge, {labels: float(value) for labels, value in read().items()})
 
         self._meter.create_observable_gauge(gauge.name, [observe], gauge.unit, gauge.description)
 

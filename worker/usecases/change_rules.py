@@ -44,6 +44,7 @@ class Request:
     actor: Actor
     command_id: CommandId
     now: datetime
+    traceparent: str | None = None  # of the command
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,9 +65,11 @@ class CommandDecider:
         self._on_change = on_change
         self._policy = policy
 
-    async def handle(self, actor: Actor, command_id: CommandId, verb: str, payload: bytes) -> bytes:
+    async def handle(
+        self, actor: Actor, command_id: CommandId, verb: str, payload: bytes, traceparent: str | None = None
+    ) -> bytes:
         digest = payload_digest(verb, payload)
-        request = Request(actor, command_id, self._clock.now())
+        request = Request(actor, command_id, self._clock.now(), traceparent)
         try:
             async with self._transactions.begin() as tx:
                 logged = await tx.commands.find(actor, command_id)
@@ -144,7 +146,7 @@ async def _record_rules(tx: Transaction, rules: Sequence[Rule], request: Request
                 revision = (await tx.active_rules.change(rule, request.now)).revision
             event_id = event_id_for_command(request.actor, request.command_id, len(messages))
             await tx.history.add(RecordedEvent(event_id, event, request.command_id, revision))
-            messages.append(outbox_message(event_id, event, request.command_id, revision))
+            messages.append(outbox_message(event_id, event, request.command_id, revision, request.traceparent))
     await tx.outbox.add(messages)
     return changes_ruleset
 
@@ -155,7 +157,7 @@ async def _record_template(tx: Transaction, template: Template, request: Request
         event_id = event_id_for_command(request.actor, request.command_id, index)
         entry = RecordedTemplateEvent(event_id, event, request.command_id)
         await tx.templates.record(entry)
-        await tx.outbox.add([template_outbox_message(entry)])
+        await tx.outbox.add([template_outbox_message(entry, request.traceparent)])
 
 
 def _again(logged: LoggedCommand, digest: bytes, command_id: CommandId) -> bytes:

@@ -30,6 +30,9 @@ REPORT = BatchReport(
     faults={("rule-1", "overflow"): RuleFaults("00", 3), ("rule-2", "overflow"): RuleFaults("01", 1)},
     times=TIMES,
     settled=18.0,
+    published_ns=1_700_000_000_000_000_000,
+    deliveries=7,
+    traced=(),
     latencies_s=[0.25, 0.5],
 )
 
