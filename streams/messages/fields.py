@@ -141,6 +141,13 @@ DslTemplate = Annotated[
         **_NO_NUL,
     ),
 ]
+AnyName = Annotated[
+    str, Meta(description="The name that it has: of a rule, also the one that its deciding version has.")
+]
+NamePart = Annotated[str, Meta(description="A part of the name, in any case.")]
+AnyTag = Annotated[str, Meta(description="A tag of the rule.")]
+Creator = Annotated[str, Meta(description="The actor who made it.")]
+AnyFactId = Annotated[str, Meta(description="The id of the fact.")]
 DslText = Annotated[str, Meta(description="Text in the rule language, with or without errors.")]
 PriorityText = Annotated[
     str, _text("The rule's class of importance: a higher one goes first.", enum=[one.value for one in Priority])
@@ -148,7 +155,7 @@ PriorityText = Annotated[
 _Tag = Annotated[
     str,
     _text(
-        f"A tag, {_PRINTABLE.partition(',')[0]}.",
+        "A tag, without control, format and other invisible characters.",
         minLength=1,
         maxLength=TAG_LENGTH_MAX,
         **{"not": {"pattern": _INVISIBLE}},

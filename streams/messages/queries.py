@@ -17,7 +17,11 @@ from streams.messages.commands import ErrorBody
 from streams.messages.fields import (
     FACTS,
     ActorName,
+    AnyFactId,
+    AnyName,
+    AnyTag,
     CommandIdText,
+    Creator,
     DecisionIdText,
     DecisionsOffset,
     Description,
@@ -26,6 +30,7 @@ from streams.messages.fields import (
     FactIdText,
     FactTypeFilter,
     FactTypeText,
+    NamePart,
     NumberedVersion,
     PageOffset,
     PageSize,
@@ -62,15 +67,15 @@ class GetRule(QueryPayload, frozen=True):
     conditions: ClassVar[Mapping[str, Any]] = {"anyOf": [given("ruleId"), given("name")]}
 
     rule_id: RuleIdText | None = None
-    name: str | None = None
+    name: AnyName | None = None
 
 
 class ListRules(QueryPayload, frozen=True):
     status: RuleStatus | None = None
     priority: Priority | None = None
-    created_by: str | None = None
-    name_contains: str | None = None
-    tag: str | None = None
+    created_by: Creator | None = None
+    name_contains: NamePart | None = None
+    tag: AnyTag | None = None
     page_size: PageSize = 50
     page_offset: PageOffset = 0
     sort_by: SortField = "name"
@@ -105,12 +110,12 @@ class GetTemplate(QueryPayload, frozen=True):
     conditions: ClassVar[Mapping[str, Any]] = {"anyOf": [given("templateId"), given("name")]}
 
     template_id: TemplateIdText | None = None
-    name: str | None = None
+    name: AnyName | None = None
 
 
 class ListTemplates(QueryPayload, frozen=True):
-    created_by: str | None = None
-    name_contains: str | None = None
+    created_by: Creator | None = None
+    name_contains: NamePart | None = None
     page_size: PageSize = 50
     page_offset: PageOffset = 0
     sort_by: TemplateSortField = "name"
@@ -136,7 +141,7 @@ class GetDecision(QueryPayload, frozen=True):
     conditions: ClassVar[Mapping[str, Any]] = {"anyOf": [given("decisionId"), given("factId")]}
 
     decision_id: DecisionIdText | None = None
-    fact_id: str | None = None
+    fact_id: AnyFactId | None = None
 
 
 class ListDecisions(QueryPayload, frozen=True, kw_only=True):
@@ -152,7 +157,7 @@ class ListDecisions(QueryPayload, frozen=True, kw_only=True):
     """
 
     fact_type: FactTypeFilter | None = None
-    fact_id: str | None = None
+    fact_id: AnyFactId | None = None
     outcome: Literal["matched", "unmatched"] | None = None
     since: Timestamp | None = None
     until: Timestamp | None = None
@@ -200,14 +205,16 @@ class ExplainDecision(QueryPayload, frozen=True, kw_only=True):
 
     decision_id: DecisionIdText | None = None
     rule_id: RuleIdText | None = None
-    name: str | None = None
+    name: AnyName | None = None
     version: NumberedVersion | None = None
     dsl_content: DslContent | None = None
-    fact: JsonObject | msgspec.UnsetType = msgspec.UNSET
+    fact: Annotated[JsonObject, msgspec.Meta(description="The fact.")] | msgspec.UnsetType = msgspec.UNSET
     fact_type: FactTypeText | None = None
     fact_id: FactIdText | None = None
     fact_time: Timestamp | None = None
-    decision: JsonObject | msgspec.UnsetType = msgspec.UNSET
+    decision: (
+        Annotated[JsonObject, msgspec.Meta(description="What other rules are taken to have set.")] | msgspec.UnsetType
+    ) = msgspec.UNSET
     page_size: PageSize = 50
     page_offset: PageOffset = 0
 
@@ -245,7 +252,7 @@ class SimulateRules(QueryPayload, frozen=True, kw_only=True):
     priority: Priority | None = None
     rule_ids: RuleIds | None = None
     fact_type: FactTypeText | None = None
-    with_active: bool = False
+    with_active: Annotated[bool, msgspec.Meta(description="Beside the rules that decide now.")] = False
     page_size: PageSize = 50
     page_offset: PageOffset = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worker.cli import (
     apply,
+    asyncapi,
     bench,
     command,
     dead,
@@ -52,6 +53,7 @@ app.command("redecide")(redecide.redecide)
 app.command("simulate")(simulate.simulate)
 app.command("eval")(evaluate.evaluate)
 app.command("lint")(lint.lint)
+app.command("asyncapi")(asyncapi.asyncapi)
 app.add_typer(bench.app, name="bench")
 
 
