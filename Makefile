@@ -16,7 +16,7 @@ OUTLIVING := tests/end_to_end tests/faults
 SERVED := tests/integration tests/contracts
 
 .DEFAULT_GOAL := help
-.PHONY: help audit scan run dev test bench bench-worker bench-pipeline bench-scale fuzz governance detection faults image check lint types imports format lock clean
+.PHONY: help audit scan run dev test bench bench-worker bench-pipeline bench-scale fuzz governance detection faults upgrade image check lint types imports format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 18
@@ -88,6 +88,9 @@ faults: $(STAMP) ## the long form of the fault suite: every fault on real server
 image: ## the worker's image, as deploy/Dockerfile makes it, and what is promised of it (needs a Docker engine); ARGS="…" are docker build's
 	@docker build -f deploy/Dockerfile -t rulestream:0.1.0 $(ARGS) .
 	@deploy/check-image.sh rulestream:0.1.0
+
+upgrade: $(STAMP) ## a rolling upgrade from a commit's own code to this, and back, under load: FROM=<git ref>, SEED=n
+	@FROM="$(FROM)" SEED="$(SEED)" FACTS="$(FACTS)" $(BIN)/python -m tests.faults.upgrade
 
 check: lint types imports scan test ## what CI runs
 

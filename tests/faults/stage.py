@@ -13,8 +13,9 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import asyncpg
 import nats
@@ -61,6 +62,19 @@ SETTINGS: Mapping[str, object] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Code that workers run: a tree of sources, what Python is told to run there, environment beside the settings."""
+
+    name: str
+    folder: Path = PROJECT
+    arguments: tuple[str, ...] = ("-m", "worker.cli", "worker")
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+THIS: Final = Release("this")
+
+
 class Site:
     """Servers for stages: an embedded stack of the suite's own and a template of the migrated database."""
 
@@ -70,9 +84,9 @@ class Site:
         self._template = ""
         self._used: list[str] = []
 
-    async def open(self) -> None:
+    async def open(self, prepare: operations.Prepare = upgrade) -> None:
         """Make the template; the stack must run."""
-        self._template = await operations.make_template(self.stack.addresses.postgres, upgrade)
+        self._template = await operations.make_template(self.stack.addresses.postgres, prepare)
 
     async def clean(self, name: str) -> Addresses:
         """Give addresses with no streams, an empty cache, and a fresh database; what a fault has left down is started.
@@ -90,11 +104,11 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path) -> AsyncIterator[Site]:
-    """Run servers for stages; ``folder`` takes the workers' logs."""
+async def site(folder: Path, prepare: operations.Prepare = upgrade) -> AsyncIterator[Site]:
+    """Run servers for stages; ``folder`` takes the workers' logs, ``prepare`` migrates their databases."""
     async with EmbeddedStack() as stack:
         found = Site(stack, folder)
-        await found.open()
+        await found.open(prepare)
         yield found
 
 
@@ -156,6 +170,13 @@ class FaultyWorker:
                 return float(line.rpartition(" ")[2])
         return 0.0
 
+    async def total(self, name: str) -> float:
+        """Give the sum of a counter over its labels, 0 before it first counted."""
+        status, text = await self.get("/metrics")
+        assert status == 200, f"{self.log}: no metrics"
+        found = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(line.rpartition(" ")[2]) for line in found)
+
     async def at_point(self) -> dict[str, Any]:
         """Wait until it has died, or frozen, at its point, and give what it said there."""
 
@@ -204,9 +225,11 @@ class Stage:
         seed: int,
         mix: Mix | None = None,
         stack: EmbeddedStack | None = None,
+        release: Release = THIS,
         **settings: object,
     ) -> None:
         self.addresses = addresses
+        self.release = release
         self.folder = folder
         self.stack = stack
         self.chance = random.Random(seed)
@@ -246,11 +269,17 @@ class Stage:
 
     # --- workers ------------------------------------------------------------------------------------------------------
 
-    async def start_worker(self, addresses: Addresses | None = None, **settings: object) -> FaultyWorker:
-        """Start the product's own worker and wait until it works."""
-        worker = await self._launch(("-m", "worker.cli", "worker"), {}, addresses, settings)
+    async def start_worker(
+        self, addresses: Addresses | None = None, release: Release | None = None, **settings: object
+    ) -> FaultyWorker:
+        """Start the product's own worker, of the stage's release or another one, and wait until it works."""
+        worker = await self.launch(release or self.release, addresses, **settings)
         await worker.started()
         return worker
+
+    async def launch(self, release: Release, addresses: Addresses | None = None, **settings: object) -> FaultyWorker:
+        """Start a release's worker, which is not waited for."""
+        return await self._launch(release.arguments, release.environment, addresses, settings, release.folder)
 
     @property
     def running(self) -> list[FaultyWorker]:
@@ -317,6 +346,7 @@ class Stage:
         environment: Mapping[str, str],
         addresses: Addresses | None,
         settings: Mapping[str, object],
+        folder: Path = PROJECT,
     ) -> FaultyWorker:
         self._started += 1
         at = addresses or self.addresses
@@ -339,9 +369,9 @@ class Stage:
                 env={
                     **{f"RULESTREAM_{name.upper()}": str(value) for name, value in found.items()},
                     **environment,
-                    "PYTHONPATH": str(PROJECT),
+                    "PYTHONPATH": str(folder),
                 },
-                cwd=PROJECT,
+                cwd=folder,
             )
         )
         worker = FaultyWorker(process, log)
