@@ -80,7 +80,7 @@ def schemas() -> dict[str, Schema]:
             reference("CommandRefusal"),
         ],
     }
-    for name in ("QueryAnswer", "LifecycleEvent"):
+    for name in ("QueryAnswer", "LifecycleEvent", "ErrorBody"):
         del found[name]
     found |= _plain()
     return {name: {"title": name, **found[name]} for name in sorted(found)}
@@ -98,7 +98,7 @@ def command_answer(result: type[msgspec.Struct]) -> str:
 
 def query_answer(verb: str) -> str:
     """Name the schema of a query's answer with a result."""
-    return f"{verb.title()}Answer"
+    return f"{verb.title()}QueryAnswer"
 
 
 def text_of(documented: type) -> str:
@@ -132,12 +132,14 @@ def _part(key: str, value: Any) -> Any:
     if key == "description" and isinstance(value, str):
         return _fields_named(inspect.cleandoc(value))
     if key in {"enum", "const", "default", "examples", "required"}:
-        return [one.value if isinstance(one, Enum) else one for one in value] if isinstance(value, list) else value
+        return (
+            [one.value if isinstance(one, Enum) else one for one in value] if isinstance(value, list | tuple) else value
+        )
     if key in {"properties", "patternProperties"}:
         return {name: _told(one) for name, one in value.items()}
     if isinstance(value, Mapping):
         return _told(value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_told(one) if isinstance(one, Mapping) else one for one in value]
     return value
 
