@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.conftest import Line
 from tests.servers.operations import run_apart
-from worker.migrations.newest import SCHEMA_VERSION
+from worker.migrations.newest import REQUIRED_VERSION, SCHEMA_VERSION
 from worker.migrations.runner import downgrade
 
 FACTS = [
@@ -115,6 +115,22 @@ class TestMigrate:
         assert line.json("migrate", "down")["current"] == MIGRATIONS[-2]
         line.run("migrate", "up", "head")
         assert line.json("migrate", "down", "base")["pending"] == empty["pending"]
+
+
+    def test_each_phase_is_applied_by_itself(self, line: Line, at_servers: dict[str, str]) -> None:
+        """On an empty database the additions are everything but the last removals."""
+        run_apart(downgrade(at_servers["POSTGRES_DSN"], "base"))
+        assert [one["phase"] for one in line.json("migrate", "status")["pending"]].count("post") >= 1
+        added = line.json("migrate", "up", "--phase", "pre")
+        assert added["current"] == REQUIRED_VERSION
+        assert all(one["phase"] == "post" for one in added["pending"])
+        assert line.json("migrate", "up", "--phase", "post")["pending"] == []
+        shown = line.run("migrate", "status").stdout
+        assert f"workers that run on it: written for {added['lowestWorker']} or newer" in shown
+
+    def test_a_phase_with_a_version_is_wrong_usage(self, line: Line) -> None:
+        assert "a phase leads to its own end" in line.run("migrate", "up", "0003", "--phase", "pre", code=2).stderr
+        assert line.run("migrate", "up", "--phase", "later", code=2).stdout == ""
 
 
 class TestTopology:
