@@ -208,6 +208,11 @@ def engineering(plane: Plane, settings: TopologySettings, inbox: str) -> Permiss
     return Permissions(tuple(publish), (f"{inbox}.>",))
 
 
+def administering(inbox: str) -> Permissions:
+    """Say what an administrator of the servers gets in the system account."""
+    return Permissions(("$SYS.REQ.>", f"{_API}.META.>", f"{_API}.SERVER.>"), (f"{inbox}.>", "$SYS.>"))
+
+
 def _looking(plane: Plane, settings: TopologySettings) -> list[str]:
     wanted = topology(settings)
     streams = [f"{_API}.STREAM.INFO.{one.name}" for one in wanted.streams if one.plane == plane]

@@ -17,6 +17,7 @@ from streams.permissions import (
     Access,
     Permissions,
     Role,
+    administering,
     client_access,
     engineering,
     inbox_prefix,
@@ -51,7 +52,8 @@ def accounts_of(identities: Sequence[Identity], settings: TopologySettings) -> A
     clients = {
         one.name: client_access(one.name, one.roles, settings, one.fact_types) for one in identities if one.is_client
     }
-    found: Accounts = {SYSTEM: {"users": _users(identities, Role.SYSTEM, {})}}
+    system = {one.name: administering(inbox_prefix(one.name)) for one in identities if Role.SYSTEM in one.roles}
+    found: Accounts = {SYSTEM: {"users": _users(identities, Role.SYSTEM, system)}}
     for plane, name in ACCOUNTS.items():
         found[name] = {
             "jetstream": "enabled",
@@ -113,8 +115,8 @@ def _users(identities: Sequence[Identity], role: Role, permissions: Mapping[str,
     users: list[dict[str, Any]] = []
     for one in identities:
         if role in one.roles:
-            allowed = {"permissions": _allowed(permissions[one.name])} if one.name in permissions else {}
-            users.extend({"nkey": key, **allowed} for key in one.keys)
+            allowed = _allowed(permissions[one.name])
+            users.extend({"nkey": key, "permissions": allowed} for key in one.keys)
     return users
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import time
-import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,13 +17,13 @@ from typing import Final
 import trustme
 
 from streams.endpoint import Endpoint
-from streams.permissions import Role, inbox_prefix
+from streams.permissions import inbox_prefix
 from streams.topology import TopologySettings
 from worker.embedded import binaries
 from worker.embedded.ports import HOST, free_port
 from worker.identities import Identity, read_identities
 from worker.nats_accounts import Accounts, accounts_file, accounts_of, subscribers_of
-from worker.nkey_files import make_key
+from worker.nkey_files import make_key, public_key
 
 CONFIG: Final = Path(__file__).parents[2] / "deploy" / "nats" / "nats-server.conf"
 WAIT_S: Final = 20.0
@@ -43,6 +43,8 @@ IDENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
     "crm": ("subscriber",),
     "system": ("system",),
 }
+# Users that the configuration is given beside its own, who hear everything in a plane and can do nothing.
+WITNESSES: Final = {"witness-data": "DATA", "witness-control": "CONTROL"}
 FACT_TYPES: Final = {"checkout": ["order.>"]}
 
 
@@ -92,20 +94,16 @@ def write_identities(folder: Path, held: Mapping[str, tuple[str, ...]] = IDENTIT
     lines: list[str] = []
     for name, roles in held.items():
         seed = folder / f"{name}.nk"
-        public = _public(seed) if seed.exists() else make_key(seed)
-        lines += [f"[identities.{name}]", f"roles = {list(roles)}".replace("'", '"'), f'keys = ["{public}"]']
+        lines += [f"[identities.{name}]", f"roles = {json.dumps(roles)}", f'keys = ["{_key(seed)}"]']
         if name in FACT_TYPES:
-            lines.append(f"fact_types = {FACT_TYPES[name]}".replace("'", '"'))
+            lines.append(f"fact_types = {json.dumps(FACT_TYPES[name])}")
     path = folder / "identities.toml"
     path.write_text("\n".join(lines) + "\n")
-    tomllib.loads(path.read_text())
     return path
 
 
-def _public(seed: Path) -> str:
-    from worker.nkey_files import public_key
-
-    return public_key(seed)
+def _key(seed: Path) -> str:
+    return public_key(seed) if seed.exists() else make_key(seed)
 
 
 @contextmanager
@@ -124,6 +122,9 @@ def secured_nats(
     identities = read_identities(write_identities(folder))
     shutil.copy(CONFIG, folder / CONFIG.name)
     accounts = accounts_of(identities, TopologySettings())
+    for name, account in WITNESSES.items():
+        permissions = {"publish": {"deny": [">"]}, "subscribe": {"allow": [">"]}}
+        accounts[account]["users"].append({"nkey": _key(folder / f"{name}.nk"), "permissions": permissions})
     if loosen is not None:
         loosen(accounts)
     (folder / "accounts.conf").write_text(accounts_file(accounts))
@@ -163,6 +164,3 @@ def _await(server: Secured) -> None:
         except OSError:
             assert time.monotonic() < deadline, server.log()
             time.sleep(0.02)
-
-
-__all__ = ["IDENTITIES", "Role", "Secured", "secured_nats", "write_identities"]
