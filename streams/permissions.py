@@ -175,8 +175,8 @@ def working(plane: Plane, settings: TopologySettings, inbox: str, asking: Sequen
     publish = (USER_INFO, *needed.publish, *_declaring(plane, settings))
     if plane == "data":
         return Permissions(publish, needed.subscribe)
-    answers = (SERVICE_REPLIES, *(f"{prefix}.>" for prefix in asking))
-    return Permissions((*publish, *answers), (*needed.subscribe, DISCOVERY))
+    answers = (SERVICE_REPLIES, *(f"{prefix}.>" for prefix in (inbox, *asking)))
+    return Permissions((*publish, *answers, DISCOVERY), (*needed.subscribe, DISCOVERY))
 
 
 def engineering(plane: Plane, settings: TopologySettings, inbox: str) -> Permissions:

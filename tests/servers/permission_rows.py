@@ -33,8 +33,8 @@ _NO_ANSWER: Final = ("rules.query.", "rules.reply.", "$SRV.")
 # Headers that one of a row needs beside it to mean something.
 _BESIDE: Final[Mapping[str, Mapping[str, str]]] = {
     "Nats-Batch-Id": {"Nats-Batch-Sequence": "1"},
-    "Nats-Schedule": {"Nats-Schedule-Target": "decisions.matched.order.placed"},
 }
+_SCHEDULE: Final = "Nats-Schedule"
 _TRACE: Final = "Nats-Trace-Dest"
 
 Outcome = Literal["yes", "no", "own account", "not stored"]
@@ -149,6 +149,9 @@ class Stage:
     async def _send(self, row: Row, reply: str) -> None:
         headers = dict([row.header]) if row.header else {}
         headers.update(_BESIDE.get(row.header[0], {}) if row.header else {})
+        if _SCHEDULE in headers:  # to be published later, as another: a target is of the same stream
+            is_fact = row.subject.startswith("facts.")
+            headers["Nats-Schedule-Target"] = "facts.payment.failed" if is_fact else "rules.command.bob.approve"
         await self.clients[row.who].publish(row.subject, row.payload, reply=reply, headers=headers or None)
 
     @asynccontextmanager
