@@ -60,6 +60,7 @@ class Code(StrEnum):
     CONSUMER_BEHIND = "consumer-behind"
     CONSUMER_SATURATED = "consumer-saturated"
     DELIVERIES_REPEATED = "deliveries-repeated"
+    SUBSCRIBER_BEHIND = "subscriber-behind"
     DEAD_LETTERS = "dead-letters"
 
     CLOCK_OFF = "clock-off"
@@ -152,6 +153,9 @@ KINDS: Final[Mapping[Code, Kind]] = {
     Code.DELIVERIES_REPEATED: Kind(
         _WARNING,
         "Workers die with them, or do not finish them in time; from the third delivery on each is decided alone.",
+    ),
+    Code.SUBSCRIBER_BEHIND: Kind(
+        _NOTE, "What it does not take within the stream's age limit it never gets; workers do not mind."
     ),
     Code.DEAD_LETTERS: Kind(_WARNING, "These facts and commands were not decided, and wait for somebody to look."),
     Code.CLOCK_OFF: Kind(

@@ -205,21 +205,13 @@ def _judge_identity(one: PlaneSeen, settings: Settings) -> Iterator[Finding]:
         return
     sides = Sides(**{role.value: role in settings.roles for role in Role})
     needed = permissions.requirements(one.plane, settings.topology, one.inbox, sides)
-    for verb, granted, subjects in (
-        ("publish to", identity.publish, needed.publish),
-        ("subscribe to", identity.subscribe, needed.subscribe),
-    ):
-        missing = [subject for subject in subjects if subject not in _ELECTIVE and not granted.covers(subject)]
-        if missing:
-            yield Finding(
-                Code.PERMISSION_MISSING,
-                f"on the {one.plane} plane, account {identity.account}, the worker may not {verb} {', '.join(missing)}",
-                "allow it in the server's configuration (docs/security.md), and reload the server",
-            )
-
-
-# Where answers to questions go is a matter of the server's configuration.
-_ELECTIVE: Final = frozenset({permissions.SERVICE_REPLIES, permissions.USER_INFO})
+    missing = permissions.missing(needed, identity.publish, identity.subscribe)
+    if missing:
+        yield Finding(
+            Code.PERMISSION_MISSING,
+            f"on the {one.plane} plane, account {identity.account}, the worker may not {'; not '.join(missing)}",
+            "allow it in the server's configuration (docs/security.md), and reload the server",
+        )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

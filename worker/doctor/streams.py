@@ -122,9 +122,15 @@ def judge(seen: StreamsSeen, settings: Settings) -> Iterator[Finding]:
     for spec in seen.wanted.streams:
         if spec.name in seen.streams:
             yield from _judge_stream(spec, seen.streams[spec.name], settings)
+    ours = {
+        f"{settings.facts_stream}/{settings.facts_consumer}",
+        f"{settings.commands_stream}/{settings.commands_consumer}",
+    }
     for one in seen.wanted.consumers:
         if place(one) in seen.consumers:
-            yield from _judge_consumer(one, seen.consumers[place(one)], seen.oldest_waiting_s.get(place(one)))
+            is_ours = place(one) in ours
+            waited_s = seen.oldest_waiting_s.get(place(one))
+            yield from _judge_consumer(one, seen.consumers[place(one)], waited_s, is_ours=is_ours)
     yield from _judge_differences(seen)
 
 
@@ -199,7 +205,9 @@ def _judge_replicas(what: str, found: Description, wanted: int) -> Iterator[Find
         )
 
 
-def _judge_consumer(spec: ConsumerSpec, found: Description | None, waited_s: float | None) -> Iterator[Finding]:
+def _judge_consumer(
+    spec: ConsumerSpec, found: Description | None, waited_s: float | None, *, is_ours: bool
+) -> Iterator[Finding]:
     name = place(spec)
     if found is None:
         yield _missing("consumer", name)
@@ -216,6 +224,20 @@ def _judge_consumer(spec: ConsumerSpec, found: Description | None, waited_s: flo
         yield Finding(
             Code.CONSUMER_PAUSED, f"consumer {name} is paused", f"nats consumer resume {spec.stream} {spec.name}"
         )
+    if is_ours:
+        yield from _judge_work(spec, found, waited_s)
+    elif (waited_s or 0.0) > WAITED_MAX_S:
+        yield Finding(
+            Code.SUBSCRIBER_BEHIND,
+            f"{found.get('num_pending', 0)} messages wait for the subscriber {name}, the oldest for {waited_s:.0f} s",
+            "see whether it runs; one that is gone for good: out of RULESTREAM_DECISION_SUBSCRIBERS, and"
+            f" nats consumer rm {spec.stream} {spec.name}",
+        )
+
+
+def _judge_work(spec: ConsumerSpec, found: Description, waited_s: float | None) -> Iterator[Finding]:
+    """Say whether workers keep up with what they are to take."""
+    name, config = place(spec), found["config"]
     pending, unacknowledged = found.get("num_pending", 0), found.get("num_ack_pending", 0)
     if pending and not found.get("num_waiting", 0) and not unacknowledged:
         role = "facts" if spec.plane == "data" else "commands"
