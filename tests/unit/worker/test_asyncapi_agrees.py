@@ -1,0 +1,484 @@
+"""The API document's schemas of commands and queries, and what a worker takes: neither refuses what the other accepts.
+
+Values are drawn from the schemas' own bounds, at them and on both sides of them, field by field in a table, and in
+random company. What JSON Schema cannot say is listed by the code of its problem.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.identifiers import Actor, CommandId
+from domain.ports import StoredDecision
+from domain.roles import RolePolicy
+from streams.asyncapi import document
+from streams.messages import commands, queries
+from tests.asyncapi.judge import Judge
+from tests.fakes.clock import FakeClock
+from tests.fakes.compiler import FakeDslCompiler
+from tests.fakes.decisions import FakeDecisions
+from tests.fakes.facts import FakeFacts
+from tests.fakes.rulesets import CompilingRulesets
+from tests.fakes.transactions import FakeTransactions
+from worker.usecases.answer_queries import QueryResponder
+from worker.usecases.change_rules import Tools
+from worker.usecases.decide_commands import CommandDecider
+from worker.usecases.explain_decisions import DecisionExplainer
+from worker.usecases.simulate_rules import RuleSimulator
+
+DOCUMENT = document()
+SCHEMAS = DOCUMENT["components"]["schemas"]
+JUDGE = Judge(DOCUMENT)
+ANN, BOB = Actor("ann"), Actor("bob")
+DSL = "on order.placed when total > 1 then set seen = true"
+CREATE = {
+    "name": "gold",
+    "dslContent": DSL,
+    "priority": "LOW",
+    "description": "d",
+    "tags": ["a"],
+    "effectiveFrom": "2026-01-01T00:00:00Z",
+    "effectiveUntil": "2027-01-01T00:00:00+01:00",
+}
+TEMPLATE = {
+    "name": "tier",
+    "dslTemplate": "when tier == ${tier} then set discount = ${percent}",
+    "parameters": [
+        {"name": "tier", "type": "string"},
+        {"name": "percent", "type": "int", "default": 1, "description": "p"},
+    ],
+    "description": "d",
+}
+# What only the payload's form decides; the other codes are about what is stored.
+OF_THE_FORM = {"INVALID_REQUEST", "MISSING_PARAMETER", "VALIDATION_ERROR"}
+# Problems of what JSON Schema cannot say: calendars, order of times, Unicode's categories, values by their declared
+# types, names that differ, texts of the rule language (which have a line).
+UNSAYABLE = {
+    "not-a-time",
+    "empty-period",
+    "name-not-printable",
+    "default-type",
+    "duplicate-parameter",
+    "unknown-parameter",
+    "missing-parameter",
+    "parameter-type",
+    "values-too-large",
+    "name-empty",
+    "name-too-short",
+    "name-too-long",
+}
+TEXTS = ["", " ", "a", "gold", "a b", " a", "a ", "a\nb", "a\u0000b", "\u200bab", "é" * 3, "日本語", "\U0001f600abc"]
+UUID = "5cdb9537-9ff2-525e-b538-50cf40b26e31"
+SHAPED = [
+    UUID,
+    UUID.upper(),
+    UUID.replace("-", ""),
+    "{" + UUID + "}",
+    "urn:uuid:" + UUID,
+    UUID + "0",
+    UUID[:-1] + "g",
+    UUID.replace("-", "_"),
+    "e5c1b3dbe301b9add8e1d2ea41723050",
+    "e5c1b3dbe301b9add8e1d2ea4172305",
+    "e5 c1b3dbe301b9add8e1d2ea41723050",
+    "0123456789abcdef",
+    "0123456789abcde",
+    "x" * 64,
+    "x" * 65,
+    "order.placed",
+    "order.*",
+    "order.>",
+    ">.order",
+    "a..b",
+    ".".join("a" * 16),
+    ".".join("a" * 17),
+    "2026-01-01T00:00:00Z",
+    "2026-01-01t00:00:00.123456z",
+    "2026-01-01T00:00:00.1234567Z",
+    "2026-01-01T00:00:00.123456789+05:30",
+    "2026-01-01T00:00:00.1234567891Z",
+    "2026-01-01T00:00:00",
+    "2026-02-30T00:00:00Z",
+    "2026-01-01",
+    "LOW",
+    "low",
+    "int",
+    "list<int>",
+    "float",
+]
+NUMBERS = [-1, 0, 1, 2, 500, 501, 2**31 - 1, 2**31, 2**63, 2**64, 10**30]
+EXAMPLES = 30  # of each verb, beside the table
+ANYTHING: list[Any] = [None, True, 1.5, [], {}, [None], {"a": 1}]
+
+
+class Ground:
+    """A worker's use cases on fakes, with a rule in every state that a verb needs."""
+
+    def __init__(self) -> None:
+        self.transactions = FakeTransactions()
+        self.compiler, self.rulesets, self.decisions = FakeDslCompiler(), CompilingRulesets(), FakeDecisions()
+        tools = Tools(self.compiler, self.rulesets)
+        self.decider = CommandDecider(self.transactions, FakeClock(), tools, lambda _: None, RolePolicy())
+        self.responder = QueryResponder(
+            self.transactions,
+            self.decisions,
+            self.compiler,
+            DecisionExplainer(self.transactions, self.decisions, FakeFacts(), self.rulesets, self.compiler),
+            RuleSimulator(self.transactions, self.rulesets, self.compiler),
+            RolePolicy(),
+        )
+        self.sent = 0
+
+    async def command(self, actor: Actor, verb: str, payload: bytes) -> dict[str, Any]:
+        self.sent += 1
+        answer: dict[str, Any] = json.loads(
+            await self.decider.handle(actor, CommandId(f"command-{self.sent:012}"), verb, payload)
+        )
+        return answer
+
+    async def query(self, verb: str, payload: bytes) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(await self.responder.handle(ANN, verb, payload))
+        return answer
+
+    async def done(self, actor: Actor, verb: str, payload: dict[str, Any]) -> dict[str, Any]:
+        answer = await self.command(actor, verb, encoded(payload))
+        assert answer["status"] == "ok", (verb, answer)
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    async def template(self) -> str:
+        found: str = (await self.done(ANN, "create-template", TEMPLATE))["templateId"]
+        return found
+
+    async def rule(self, *verbs: str) -> str:
+        """Make a rule and take it through verbs."""
+        rule_id: str = (await self.done(ANN, "create", {**CREATE, "name": "held"}))["ruleId"]
+        payloads = {"approve": {"expectedVersion": 1}, "update": {"expectedVersion": 1, "name": "held"}}
+        for verb in verbs:
+            await self.done(ANN if verb != "approve" else BOB, verb, {"ruleId": rule_id, **payloads.get(verb, {})})
+        return rule_id
+
+    async def payload_of(self, verb: str) -> dict[str, Any]:
+        """Give a payload with every field of a command that this ground would do."""
+        match verb:
+            case "create":
+                return CREATE
+            case "update":
+                return {"ruleId": await self.rule(), "expectedVersion": 1, **CREATE}
+            case "submit":
+                return {"ruleId": await self.rule(), "expectedVersion": 1}
+            case "approve":
+                return {"ruleId": await self.rule("submit"), "expectedVersion": 1, "comment": "fine"}
+            case "reject":
+                return {"ruleId": await self.rule("submit"), "reason": "no"}
+            case "activate":
+                return {"ruleId": await self.rule("submit", "approve")}
+            case "deactivate" | "deprecate":
+                return {"ruleId": await self.rule("submit", "approve", "activate")}
+            case "rollback":
+                return {"ruleId": await self.rule("submit", "approve", "activate", "update"), "toVersion": 1}
+            case "delete":
+                return {"ruleId": await self.rule()}
+            case "create-template":
+                return TEMPLATE
+            case "update-template":
+                return {"templateId": await self.template(), "expectedVersion": 1, **TEMPLATE}
+            case "delete-template":
+                return {"templateId": await self.template(), "expectedVersion": 1}
+            case _:
+                row = {"tier": "VIP", "percent": 2}
+                return {"templateId": await self.template(), "name": "of ${tier}", "priority": "LOW", "rows": [row]}
+
+
+# Payloads that a worker answers, each with other fields: together they have every field.
+QUERIES: dict[str, list[dict[str, Any]]] = {
+    "get": [{"ruleId": "RULE", "name": "held"}],
+    "list": [
+        {
+            "status": "DRAFT",
+            "priority": "LOW",
+            "createdBy": "ann",
+            "nameContains": "e",
+            "tag": "a",
+            "pageSize": 1,
+            "pageOffset": 0,
+            "sortBy": "createdAt",
+            "sortOrder": "desc",
+        }
+    ],
+    "versions": [{"ruleId": "RULE", "pageSize": 1, "pageOffset": 0}],
+    "history": [{"ruleId": "RULE", "pageSize": 1}, {"templateId": "TEMPLATE", "pageOffset": 0}],
+    "template": [{"templateId": "TEMPLATE", "name": "tier"}],
+    "templates": [
+        {
+            "createdBy": "ann",
+            "nameContains": "e",
+            "pageSize": 1,
+            "pageOffset": 0,
+            "sortBy": "createdAt",
+            "sortOrder": "desc",
+        }
+    ],
+    "ruleset": [{"pageSize": 1, "pageOffset": 0}],
+    "validate": [{"dslContent": DSL}],
+    "command": [{"commandId": "command-000000000001"}],
+    "decision": [{"decisionId": "KEY"}, {"factId": "f-1"}],
+    "decisions": [
+        {
+            "factType": "order.*",
+            "factId": "f-1",
+            "outcome": "matched",
+            "since": "2026-01-01T00:00:00Z",
+            "until": "2027-01-01T00:00:00Z",
+            "pageSize": 1,
+            "pageOffset": 0,
+        }
+    ],
+    "explain": [
+        {
+            "ruleId": "RULE",
+            "version": 1,
+            "fact": {"total": 2},
+            "factType": "order.placed",
+            "factId": "f-1",
+            "factTime": "2026-06-01T00:00:00Z",
+            "decision": {},
+            "pageSize": 1,
+            "pageOffset": 0,
+        },
+        {"name": "held", "fact": {}},
+        {"dslContent": DSL, "fact": {}},
+    ],
+    "simulate": [
+        {"dslContent": DSL, "name": "new", "priority": "LOW", "facts": [{"total": 2}], "factType": "order.placed"},
+        {"ruleIds": ["RULE"], "facts": [], "withActive": True, "pageSize": 1, "pageOffset": 0},
+    ],
+}
+KEY = bytes(range(16))
+
+
+async def asked_ground() -> tuple[Ground, dict[str, str]]:
+    """Give a ground with something to ask for, and the ids that stand for it."""
+    ground = Ground()
+    rule_id, template_id = await ground.rule(), await ground.template()
+    body = b'{"ruleset":{"revision":0,"digest":""}}'
+    await ground.decisions.store([StoredDecision(KEY, 1, "f-1", "order.placed", 1, 1, True, 0, body, (), None)])
+    return ground, {"RULE": rule_id, "TEMPLATE": template_id, "KEY": KEY.hex()}
+
+
+def encoded(payload: Any) -> bytes:
+    """Write a payload in UTF-8."""
+    return json.dumps(payload, ensure_ascii=False).encode()
+
+
+def filled(value: Any, ids: dict[str, str]) -> Any:
+    """Put ids into a payload."""
+    if isinstance(value, dict):
+        return {key: filled(one, ids) for key, one in value.items()}
+    if isinstance(value, list):
+        return [filled(one, ids) for one in value]
+    return ids.get(value, value) if isinstance(value, str) else value
+
+
+# --- values at the bounds ---------------------------------------------------------------------------------------------
+
+
+def values(schema: dict[str, Any]) -> list[Any]:
+    """Give values at a schema's bounds, beyond them, and of other types."""
+    return [*_typed(schema), *ANYTHING, 1, "x"]
+
+
+def _typed(schema: dict[str, Any]) -> Iterator[Any]:
+    if "$ref" in schema:
+        yield from _typed(SCHEMAS[schema["$ref"].rpartition("/")[2]])
+        return
+    if "type" not in schema:
+        for one in (*schema.get("anyOf", ()), *schema.get("allOf", ())):
+            yield from _typed(one)
+    yield from schema.get("enum", ())
+    match schema.get("type"):
+        case "string":
+            yield from TEXTS
+            yield from SHAPED
+            for length in _around(schema, "minLength", "maxLength"):
+                yield "x" * length
+                yield "\U0001f600" * length if length < 2_000 else "é" * length
+            if schema.get("maxLength", 0) > 10_000:  # a rule's text, at its longest
+                yield DSL + " " * (schema["maxLength"] - len(DSL))
+                yield DSL + " " * (schema["maxLength"] + 1 - len(DSL))
+        case "integer":
+            yield from NUMBERS
+            yield from _around(schema, "minimum", "maximum")
+        case "boolean":
+            yield from (True, False)
+        case "array":
+            items = list(_typed(schema["items"]))
+            first = next((one for one in items if isinstance(one, str | dict) and one not in ("", " ", {})), {})
+            yield from ([first], [first, first], [1])
+            yield from ([one] for one in items[:60])
+            least = [*_around(schema, "minItems", "maxItems"), 19, 20, 21]
+            yield from ([first] * length for length in least)
+            yield from ([f"t{number}" for number in range(length)] for length in least)
+        case "object":
+            yield from ({}, {"a": 1}, {"tier": "VIP"})
+            for name, inner in schema.get("properties", {}).items():
+                base = {"name": "tier", "type": "string"} if name in {"name", "type", "default", "description"} else {}
+                yield from ({**base, name: one} for one in itertools.islice(_typed(inner), 40))
+                yield {key: one for key, one in base.items() if key != name}
+            yield {"name": "tier", "type": "string", "other": 1}
+        case _:
+            pass
+
+
+def _around(schema: dict[str, Any], least: str, most: str) -> Iterator[int]:
+    for bound in (schema.get(least), schema.get(most)):
+        if bound is not None:
+            yield from (one for one in (bound - 1, bound, bound + 1) if one >= 0 or least == "minimum")
+
+
+def changed(payload: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give a payload with each of its fields in turn left out, or holding each value."""
+    yield payload
+    yield {**payload, "unknown": 1}
+    for name, field in schema["properties"].items():
+        yield {key: one for key, one in payload.items() if key != name}
+        yield from ({**payload, name: one} for one in values(field))
+
+
+# --- what both say ----------------------------------------------------------------------------------------------------
+
+
+def is_unsayable(error: dict[str, Any]) -> bool:
+    """Say whether a worker refuses a payload for what JSON Schema cannot say."""
+    problems = error["details"].get("problems")
+    if problems is None:  # a single error, told without a problem: facts, and ids spelled in two ways
+        return error["details"].get("field", "").startswith(("fact", "since", "until", "ruleIds"))
+    return all("line" in one or one["code"] in UNSAYABLE for one in problems)
+
+
+def compare(name: str, payload: Any, answer: dict[str, Any]) -> None:
+    """Hold the schema's word on a payload against the worker's."""
+    told = JUDGE.schema_problems(name, payload)
+    shown = json.dumps(payload)[:500]
+    if told:
+        assert answer["status"] == "error", f"the worker accepts what {name} refuses: {shown} {told}"
+        return
+    if answer["status"] == "error" and answer["error"]["code"] in OF_THE_FORM:
+        assert answer["error"]["code"] == "VALIDATION_ERROR", (
+            f"{name} accepts what the worker refuses: {shown} {answer}"
+        )
+        assert is_unsayable(answer["error"]), f"{name} accepts what the worker refuses: {shown} {answer}"
+
+
+@pytest.mark.parametrize("verb", commands.PAYLOADS)
+async def test_a_command_with_every_field_is_accepted_by_both(verb: str) -> None:
+    ground = Ground()
+    payload = await ground.payload_of(verb)
+    name = commands.PAYLOADS[verb].__name__
+    assert set(payload) >= set(SCHEMAS[name]["properties"]) - {"parameters"}
+    assert JUDGE.schema_problems(name, payload) == []
+    answer = await ground.command(BOB if verb == "approve" else ANN, verb, encoded(payload))
+    assert answer["status"] == "ok", answer
+
+
+@pytest.mark.parametrize("verb", commands.PAYLOADS)
+async def test_a_command_is_refused_by_the_worker_where_its_schema_refuses_it_and_the_other_way(verb: str) -> None:
+    name = commands.PAYLOADS[verb].__name__
+    accepted = 0
+    ground = Ground()
+    base = await ground.payload_of(verb)
+    for payload in changed(base, SCHEMAS[name]):
+        answer = await ground.command(BOB if verb == "approve" else ANN, verb, encoded(payload))
+        compare(name, payload, answer)
+        if answer["status"] == "ok":  # the next one again finds things as they were
+            accepted += 1
+            ground = Ground()
+            assert await ground.payload_of(verb) == base
+    assert accepted
+
+
+@pytest.mark.parametrize("verb", queries.PAYLOADS)
+async def test_a_query_is_refused_by_the_worker_where_its_schema_refuses_it_and_the_other_way(verb: str) -> None:
+    name = queries.PAYLOADS[verb].__name__
+    ground, ids = await asked_ground()
+    fields: set[str] = set()
+    for asked in QUERIES[verb]:
+        base = filled(asked, ids)
+        fields |= set(base)
+        first = await ground.query(verb, encoded(base))
+        assert first["status"] == "ok", first
+        for payload in changed(base, SCHEMAS[name]):
+            compare(name, payload, await ground.query(verb, encoded(payload)))
+    assert fields | {"decisionId"} >= set(SCHEMAS[name]["properties"]), "each field is asked by at least once"
+
+
+@st.composite
+def payloads(draw: st.DrawFn, name: str, base: dict[str, Any]) -> dict[str, Any]:
+    """Draw a payload of some fields as they should be, and others of whatever value."""
+    found: dict[str, Any] = {}
+    for field, schema in SCHEMAS[name]["properties"].items():
+        match draw(st.sampled_from(["kept", "kept", "kept", "absent", "null", "drawn"])):
+            case "kept" if field in base:
+                found[field] = base[field]
+            case "null":
+                found[field] = None
+            case "drawn":
+                found[field] = draw(st.sampled_from(values(schema)) | st.text(max_size=5) | st.integers())
+    return found
+
+
+@pytest.mark.parametrize("verb", commands.PAYLOADS)
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_random_commands_are_refused_by_both_or_by_neither(verb: str, data: st.DataObject) -> None:
+    async def run() -> None:
+        ground = Ground()
+        name = commands.PAYLOADS[verb].__name__
+        payload = data.draw(payloads(name, await ground.payload_of(verb)))
+        answer = await ground.command(BOB if verb == "approve" else ANN, verb, encoded(payload))
+        compare(name, payload, answer)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("verb", queries.PAYLOADS)
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_random_queries_are_refused_by_both_or_by_neither(verb: str, data: st.DataObject) -> None:
+    async def run() -> None:
+        ground, ids = await asked_ground()
+        name = queries.PAYLOADS[verb].__name__
+        base = filled(data.draw(st.sampled_from(QUERIES[verb])), ids)
+        payload = data.draw(payloads(name, base))
+        compare(name, payload, await ground.query(verb, encoded(payload)))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("verb", [*commands.PAYLOADS, *queries.PAYLOADS])
+@pytest.mark.parametrize("data", [b"[]", b"1", b"null", b'"x"', b"{", b"\xff", b"nope"])
+async def test_what_is_no_object_is_refused_by_both(verb: str, data: bytes) -> None:
+    ground = Ground()
+    is_command = verb in commands.PAYLOADS
+    answer = await (ground.command(ANN, verb, data) if is_command else ground.query(verb, data))
+    assert answer["status"] == "error"
+    kind = "command" if is_command else "query"
+    head = {"Nats-Msg-Id": "0123456789abcdef"} if is_command else None
+    assert not JUDGE.judge(f"rules.{kind}.ann.{verb}", head, data).is_good
+
+
+def test_the_comparison_finds_a_schema_that_is_too_narrow_or_too_wide() -> None:
+    accepted = {"status": "ok", "result": {}, "error": None}
+    refused = {"status": "error", "error": {"code": "MISSING_PARAMETER", "message": "", "details": {}}}
+    with pytest.raises(AssertionError, match="the worker accepts what ActivateRule refuses"):
+        compare("ActivateRule", {"ruleId": UUID, "other": 1}, accepted)
+    with pytest.raises(AssertionError, match="ActivateRule accepts what the worker refuses"):
+        compare("ActivateRule", {"ruleId": UUID}, refused)
