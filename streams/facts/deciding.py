@@ -15,7 +15,7 @@ from streams.facts.kept import keep_fact
 from streams.facts.observing import FactTracer
 from streams.facts.outgoing import fits
 from streams.messages.decisions import stored_decision
-from streams.traceparent import traceparent_of
+from streams.traceparent import is_sampled, traceparent_of
 
 _log = structlog.get_logger(__name__)
 
@@ -39,14 +39,15 @@ class Deciding:
         found = read_fact(delivery, self.fact_bytes_max)
         if isinstance(found, Refused):
             batch.refuse(delivery, found)
-            if self.tracer is not None and (traceparent := traceparent_of(delivery.headers)) is not None:
+            traceparent = None if self.tracer is None else traceparent_of(delivery.headers)
+            if traceparent is not None and is_sampled(traceparent):
                 self._follow(batch, delivery, None, traceparent)
             return
         fact = found.fact
         if batch.join(delivery, fact.key):
             return
         traceparent = found.traceparent
-        if traceparent is not None:
+        if traceparent is not None and self.tracer is not None and is_sampled(traceparent):
             traceparent = self._follow(batch, delivery, fact.key, traceparent)
         try:
             kept = keep_fact(delivery) if self.store_facts else None

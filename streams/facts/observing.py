@@ -44,7 +44,10 @@ class FactTracer(Protocol):
     """Follows some of the facts whose publishers trace them."""
 
     def begin(self, traceparent: str, delivery: Delivery) -> FactSpan | None:
-        """Begin a fact's step of a trace as it is decided; None where it is not to be followed."""
+        """Begin a fact's step of a trace as it is decided; None where it is not to be followed.
+
+        Its publisher records its own step (``streams.traceparent.is_sampled``).
+        """
         ...
 
 
@@ -94,7 +97,7 @@ class FactObserver(Dependencies, Protocol):
 
     @property
     def tracer(self) -> FactTracer | None:
-        """Who follows facts; None where nobody does."""
+        """Who follows facts of the next batch; None where nobody does."""
         ...
 
     def batch_settled(self, report: BatchReport) -> None: ...

@@ -68,6 +68,17 @@ def _checked_sizes(text: str) -> str:
     return text
 
 
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        dir_okay=False,
+        callback=_checked_profile,
+        help="Also profile the worker in one more round, to FILE.svg (flame graph), .json (speedscope) or .txt.",
+    ),
+]
+
+
 @app.command("eval")
 def evaluate(
     json: JsonOption = False,
@@ -175,15 +186,7 @@ def pipeline(
         int, typer.Option("--pairs", min=1, max=100, help="So many pairs of rounds, without effects and with.")
     ] = 7,
     rules: RulesOption = 100,
-    profile: Annotated[
-        Path | None,
-        typer.Option(
-            "--profile",
-            dir_okay=False,
-            callback=_checked_profile,
-            help="Also profile the worker in one more round, to FILE.svg (flame graph), .json (speedscope) or .txt.",
-        ),
-    ] = None,
+    profile: ProfileOption = None,
 ) -> None:
     """Measure the whole worker against a loop that only copies messages, on servers of its own.
 
@@ -197,6 +200,30 @@ def pipeline(
         from worker.cli.bench_tables import pipeline_tables
 
         _print(*pipeline_tables(report), holds=report.floors_hold)
+    _end(report, check=check)
+
+
+@app.command("telemetry")
+def telemetry(
+    json: JsonOption = False,
+    check: CheckOption = False,
+    facts: Annotated[int, typer.Option("--facts", min=1_000, max=1_000_000, help="So many facts a round.")] = 40_000,
+    pairs: Annotated[int, typer.Option("--pairs", min=1, max=100, help="So many pairs of rounds.")] = 7,
+    rules: RulesOption = 100,
+    profile: ProfileOption = None,
+) -> None:
+    """Measure what metrics and traces cost a worker, beside one without them, on servers of its own.
+
+    Both decide facts that carry a trace, of which publishers record one in a hundred.
+    """
+    from worker.bench.telemetry import measure
+
+    with progress("pairs", pairs) as update:
+        report = _run(measure(facts, pairs, rules, profile, update), as_json=json)
+    if not json:
+        from worker.cli.bench_tables import telemetry_tables
+
+        _print(*telemetry_tables(report), holds=report.floors_hold)
     _end(report, check=check)
 
 

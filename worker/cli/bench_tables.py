@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from worker.bench.scale_start import ReadyReport
     from worker.bench.starting import StartReport
     from worker.bench.stopping import StopReport
+    from worker.bench.telemetry import TelemetryReport
 
 
 def evaluation_tables(report: EvaluationReport) -> list[Table | Text]:
@@ -116,6 +117,29 @@ def pipeline_tables(report: PipelineReport) -> list[Table | Text]:
         table,
         Text(f"worker to copy loop, median: {ratios}; at least {report.ratio_min:g}"),
         Text(f"processor time of the worker for a fact: {report.cpu_us_per_fact:.1f} us; {most}"),
+    ]
+
+
+def telemetry_tables(report: TelemetryReport) -> list[Table | Text]:
+    """Show every pair, and the median of what telemetry costs against its floor."""
+    table = Table(title=f"microseconds of a worker's processor time for a fact; {report.facts:,} facts a round")
+    table.add_column("first")
+    for name in ("with telemetry", "without", "cost", "facts/s with", "facts/s without"):
+        table.add_column(name, justify="right")
+    for pair in report.pairs:
+        table.add_row(
+            "with" if pair.on_first else "without",
+            f"{pair.on_us:.2f}",
+            f"{pair.off_us:.2f}",
+            f"{pair.cost:+.1%}",
+            f"{pair.on_per_second:,.0f}",
+            f"{pair.off_per_second:,.0f}",
+        )
+    kind = f"every fact with a traceparent, one in {report.sampled_every} recorded by its publisher"
+    return [
+        table,
+        Text(f"workload: {report.rules} rules, {kind}; sent away: {report.spans:,} spans, {report.metrics:,} metrics"),
+        Text(f"telemetry costs, median: {report.cost:+.1%} of the processor time; less than {report.cost_max:.0%}"),
     ]
 
 

@@ -53,7 +53,8 @@ class Telemetry(Metrics):
 
     @property
     def tracer(self) -> FactTracer | None:
-        return self._fact_traces
+        traces = self._fact_traces
+        return traces if traces is not None and traces.may_begin() else None
 
     @property
     def serving_traces(self) -> ServingTraces | None:

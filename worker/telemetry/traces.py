@@ -34,7 +34,6 @@ from worker.telemetry.instruments import OK
 
 LINKS_MAX: Final = 128
 _SECOND_NS: Final = 1_000_000_000
-_STAGES: Final = ("decide", "store", "publish")
 _STAGE_ENDS: Final = ("decided", "stored", "published")
 
 Attributes = dict[str, AttributeValue]
@@ -50,11 +49,15 @@ class TraceBudget:
         self._left = self._most
         self._at = elapsed_s()
 
-    def take(self) -> bool:
-        """Take one, if there is one."""
+    def refill(self) -> bool:
+        """Take the time that went by into account; say whether there is one to take."""
         now = self._elapsed_s()
         self._left = min(self._left + (now - self._at) * self._per_second, self._most)
         self._at = now
+        return self._left >= 1
+
+    def take(self) -> bool:
+        """Take one of those that the last refill left, if there is one; quick, since many facts may ask."""
         if self._left < 1:
             return False
         self._left -= 1
@@ -83,9 +86,15 @@ class FactTraces:
             "messaging.consumer.group.name": consumer,
         }
 
+    def may_begin(self) -> bool:
+        """Say whether a step may begin now: to be asked before each batch."""
+        return self._budget.refill()
+
     def begin(self, traceparent: str, delivery: Delivery) -> RecordedSpan | None:
+        if not self._budget.take():
+            return None
         parent = read_traceparent(traceparent)
-        if parent is None or not parent.is_sampled or not self._budget.take():
+        if parent is None:
             return None
         started_ns = time.time_ns()
         span = self._tracer.start_span(
@@ -128,16 +137,15 @@ class FactTraces:
             },
             start_time=at_ns(times.started),
         )
-        within = set_span_in_context(batch)
-        ends = (times.decided, times.stored, times.published)
-        for stage, began, ended in zip(_STAGES, (times.begun, *ends), ends, strict=False):
-            self._tracer.start_span(stage, within, start_time=at_ns(began)).end(at_ns(ended))
-        batch.end(at_ns(report.settled))
+        ends_ns = [at_ns(times.decided), at_ns(times.stored), at_ns(times.published)]
+        batch.add_event("begun", timestamp=at_ns(times.begun))
+        for name, ended_ns in zip(_STAGE_ENDS, ends_ns, strict=True):
+            batch.add_event(name, timestamp=ended_ns)
+        settled_ns = at_ns(report.settled)
+        batch.end(settled_ns)
         for one in report.traced:
             if _is_ours(one.span):
-                self._end(
-                    one, one.span.span, batch.get_span_context(), [at_ns(end) for end in ends], at_ns(report.settled)
-                )
+                self._end(one, one.span.span, batch.get_span_context(), ends_ns, settled_ns)
 
     def batch_failed(self, spans: Sequence[FactSpan], reason: str) -> None:
         """End the steps of facts that come again."""
@@ -186,7 +194,7 @@ class ServingTraces:
         self, parent: TraceParent, name: str, kind: SpanKind, attributes: Mapping[str, AttributeValue]
     ) -> RecordedSpan | None:
         """Begin a step; None where it is not to be recorded."""
-        if not parent.is_sampled or not self._budget.take():
+        if not parent.is_sampled or not (self._budget.refill() and self._budget.take()):
             return None
         common: Attributes = {"messaging.system": "nats", "messaging.operation.name": "process"}
         context = set_span_in_context(NonRecordingSpan(_remote(parent)))
