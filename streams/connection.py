@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import nats
@@ -17,7 +18,7 @@ from nats.aio.subscription import Subscription
 from domain.errors import UnavailableError
 from streams.denials import Denial, Denials
 from streams.endpoint import Endpoint
-from streams.hearing import HearingParser, Listener, hear
+from streams.hearing import ERROR, HearingParser, Listener, hear
 
 # A server that hangs is left for another one after three such intervals: about as long as JetStream takes to elect
 # another leader of what it led.
@@ -28,6 +29,8 @@ FLUSH_TIMEOUT_S: Final = 5.0
 
 # How long a server is waited for at the end, in seconds: what it did not answer by then comes again.
 LAST_WORDS_S: Final = 2.0
+# How long a connection that never stood is waited for at its end.
+_CLOSE_S: Final = 0.2
 
 _log = structlog.get_logger(__name__)
 
@@ -109,10 +112,21 @@ class LenientClient(Client):
 
     async def _process_connect_init(self) -> None:
         """Begin a connection; nats-py changes to TLS and does not tell asyncio's protocol, which warns at the end."""
-        await super()._process_connect_init()
+        try:
+            await super()._process_connect_init()
+        except OSError as error:
+            if (said := self._last_words()) is not None:
+                raise nats.errors.Error(said) from error
+            raise
         protocol = getattr(getattr(self._transport, "_io_writer", None), "_protocol", None)
         if protocol is not None and self._server_info.get("tls_required"):
             protocol._over_ssl = True  # noqa: SLF001  # asyncio's own, set where a connection is over TLS from its start
+
+    def _last_words(self) -> str | None:
+        """Return what the server said before it ended a connection that was not made yet: nobody read it."""
+        unread = getattr(getattr(self._transport, "_io_reader", None), "_buffer", b"")
+        found = ERROR.search(bytes(unread))
+        return found and found[1].decode("utf-8", "replace").strip("'")
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002  # nats-py's signature
         if status == Client.CLOSED and self._on_closed is not None:
@@ -191,7 +205,10 @@ async def connect(
             )
     except (OSError, TimeoutError, nats.errors.Error) as error:
         if not client.is_closed:
-            await client.close()
+            # A handshake that failed leaves a transport that nobody tells of its end: nats-py would wait for it.
+            with suppress(TimeoutError, OSError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await client.close()
         raise UnavailableError("nats", failure(where, errors.last or error)) from error
     client.options["allow_reconnect"] = is_patient
     errors.has_stood = True
@@ -201,9 +218,12 @@ async def connect(
 def failure(where: Endpoint, error: Exception) -> str:
     """Say why there is no connection, with the address and without any secret."""
     reason = str(error) or type(error).__name__
+    key = where.nkey_file or where.creds_file
+    refuses = "refuses " + (f"the identity of {key}" if key else "a connection without a key")
     if "authorization violation" in reason.lower():
-        key = where.nkey_file or where.creds_file
-        return f"NATS at {where.address} refuses " + (f"the identity of {key}" if key else "a connection without a key")
+        return f"NATS at {where.address} {refuses}"
+    if isinstance(error, (BrokenPipeError, ConnectionResetError)):  # over TLS its last words may go unread
+        return f"NATS at {where.address} ended the connection: it is stopping, or {refuses}"
     return f"NATS does not answer at {where.address}: {reason}"
 
 

@@ -22,7 +22,7 @@ _VERSION_BYTES: Final = len(b"NATS/1.0")
 _CONTROL_LINE_MAX: Final = 4096
 _PARTIAL_MAX: Final = 256 * 1024
 _ERROR_OP: Final = b"-ERR '"
-_ERROR: Final = re.compile(rb"-ERR ('[^\r\n]{1,4096}')\r\n")
+ERROR: Final = re.compile(rb"-ERR ('[^\r\n]{1,4096}')\r\n")
 _ERRORS_MAX: Final = 64
 _ONE_HEADER: Final = re.compile(rb"NATS/1\.0\r\n([!-9;-~]+): ?([!-~](?:[ -~]*[!-~])?)\r\n\r\n")
 _header_lines = Client._parse_header_lines  # noqa: SLF001  # nats-py's own reading, so that there is one
@@ -70,7 +70,7 @@ class HearingParser(Parser):
         return self._errors.get(lowered, lowered)
 
     def _note_errors(self, data: bytes) -> None:
-        for found in _ERROR.findall(data):
+        for found in ERROR.findall(data):
             if len(self._errors) >= _ERRORS_MAX:
                 self._errors.clear()
             text = found.decode("utf-8", "replace")

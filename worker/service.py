@@ -315,7 +315,7 @@ class Worker:
 
     async def _open_cache(self) -> tuple[Redis, RedisActiveRules]:
         settings = self._settings
-        client = open_client(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
+        client = open_client(settings.redis_url.get_secret_value(), settings.redis_timeout_s, settings.redis_ca_file)
         self._on_stop("redis", client.aclose)
         self._cache = cache = RedisActiveRules(client, self._breakers["redis"], self._telemetry)
         try:

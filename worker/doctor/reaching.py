@@ -58,7 +58,7 @@ async def reaching(settings: Settings) -> AsyncIterator[Servers]:
     data, control, postgres = await asyncio.gather(
         _nats(settings.data_endpoint), _nats(settings.control_endpoint), _postgres(settings)
     )
-    redis = open_client(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
+    redis = open_client(settings.redis_url.get_secret_value(), settings.redis_timeout_s, settings.redis_ca_file)
     try:
         yield Servers(data, control, postgres, redis)
     finally:

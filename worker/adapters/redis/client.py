@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from typing import Final, Literal, Protocol
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -31,13 +32,16 @@ class Unobserved:
     def cache_read(self, cache: str, result: str, count: int = 1) -> None: ...
 
 
-def open_client(url: str, timeout_s: float) -> Redis:
+def open_client(url: str, timeout_s: float, ca_file: Path | None = None) -> Redis:
     """Make a client that connects when it is first used; connecting and each answer have ``timeout_s`` seconds.
 
-    redis-py would try a call again three times, with pauses: that is the breaker's to decide.
+    An address ``rediss://`` is for TLS: the server's certificate must be its name's, of an authority in ``ca_file`` or
+    of one that the system trusts. redis-py would try a call again three times, with pauses: that is the breaker's to
+    decide.
     """
+    trusted: dict[str, Any] = {} if ca_file is None else {"ssl_ca_certs": str(ca_file)}
     return Redis.from_url(
-        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), retries=0)
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), retries=0), **trusted
     )
 
 
