@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 COLLECT_AFTER: Final = 200_000
 SWITCH_S: Final = 0.000_5
+PORT_MAX: Final = 65_535
 
 RolesOption = Annotated[
     str | None, typer.Option("--roles", help="Some of: facts,commands,queries,relay. All by default.")
@@ -24,7 +26,12 @@ RolesOption = Annotated[
 
 def work(
     roles: RolesOption = None,
-    processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="How many worker processes.")] = 1,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes", min=1, max=64, help="How many worker processes; their probes are on as many ports."
+        ),
+    ] = 1,
 ) -> None:
     """Run workers until Ctrl-C or SIGTERM, then drain and exit."""
     from worker.cli.running import run, settings_or_exit
@@ -39,7 +46,8 @@ def work(
         overrides["roles"] = roles
     settings = settings_or_exit(**overrides)
     if processes > 1:
-        raise typer.Exit(run(supervise(processes, roles)))
+        ports = probe_ports(settings.http_port, processes)
+        raise typer.Exit(run(supervise(ports, roles)))
     gc.disable()  # until it is ready: what a worker makes till then are modules and rules, which stay
     try:
         run(serve(settings))
@@ -92,15 +100,28 @@ def take_turns() -> None:
     sys.setswitchinterval(SWITCH_S)
 
 
-async def supervise(processes: int, roles: str | None) -> int:
-    """Run worker processes and pass signals on; when one ends by itself the others are stopped, and 1 is returned."""
+def probe_ports(first: int, processes: int) -> list[int]:
+    """Return the port of each process's probes and metrics: the first one's and those after it; 0 is any free one."""
+    if first and first + processes - 1 > PORT_MAX:
+        message = f"{processes} processes need as many ports for their probes, from RULESTREAM_HTTP_PORT {first} on"
+        raise typer.BadParameter(message, param_hint="--processes")
+    return [first and first + number for number in range(processes)]
+
+
+async def supervise(ports: Sequence[int], roles: str | None) -> int:
+    """Run a worker process for each port of probes, and pass signals on.
+
+    When one ends by itself the others are stopped, and 1 is returned.
+    """
     from worker.cli.running import stop_signal
 
     command = [sys.executable, "-m", "worker.cli", "worker", *(["--roles", roles] if roles else [])]
     stopping = stop_signal()
     children = [
-        await asyncio.create_subprocess_exec(*command, env=os.environ.copy(), start_new_session=True)
-        for _ in range(processes)
+        await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, "RULESTREAM_HTTP_PORT": str(port)}, start_new_session=True
+        )
+        for port in ports
     ]
     ends = [asyncio.create_task(child.wait()) for child in children]
     asked = asyncio.create_task(stopping.wait())
