@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import typer
@@ -28,16 +29,44 @@ def tail(
     only: Annotated[str | None, typer.Option("--only", help="matched or unmatched.")] = None,
     count: Annotated[int | None, typer.Option("--count", min=1, help="End after so many decisions.")] = None,
     from_start: Annotated[bool, typer.Option("--from-start", help="Begin with the oldest that is kept.")] = False,
+    durable: Annotated[
+        str | None,
+        typer.Option("--durable", metavar="NAME", help="Take, and acknowledge, what a subscriber's consumer holds."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Print decisions as they are published, until Ctrl-C."""
+    """Print decisions as they are published, until Ctrl-C.
+
+    Where a key says who connects, new ones are heard as they are published; those that were missed meanwhile come with
+    --durable. Without keys the stream is followed, and nothing is missed while this runs.
+    """
     from worker.cli.running import run, settings_or_exit
+    from worker.tailing import Wanted, tail
 
     if only not in (None, "matched", "unmatched"):
         raise typer.BadParameter("matched or unmatched", param_hint="--only")
+    if from_start and durable is not None:
+        raise typer.BadParameter("a durable consumer begins where it ended", param_hint="--from-start")
     settings = settings_or_exit()
-    subject = f"decisions.{only or '*'}.{fact_type}"
-    run(_tail(settings.nats_url.get_secret_value(), settings.decisions_stream, subject, count, from_start, json))
+    wanted = Wanted(f"decisions.{only or '*'}.{fact_type}", from_start=from_start, durable=durable)
+    run(tail(settings.data_endpoint, settings.decisions_stream, wanted, count, _printer(json=json)))
+
+
+def _printer(*, json: bool) -> Callable[[bytes], None]:
+    import msgspec
+    from rich.console import Console
+
+    from worker.cli.tables import decision_line
+
+    console = Console(soft_wrap=True)
+
+    def show(decision: bytes) -> None:
+        if json:
+            typer.echo(decision.decode())
+        else:
+            console.print(decision_line(msgspec.json.decode(decision)))
+
+    return show
 
 
 @app.command()
@@ -168,48 +197,3 @@ def _is_rule_id(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-async def _tail(
-    url: str,
-    stream: str,
-    subject: str,
-    count: int | None,
-    from_start: bool,
-    json: bool,
-) -> None:
-    import msgspec
-    from nats.errors import Error as NatsError
-    from nats.errors import TimeoutError as NatsTimeoutError
-    from nats.js.api import ConsumerConfig, DeliverPolicy
-    from nats.js.errors import APIError
-    from rich.console import Console
-
-    from domain.errors import UnavailableError
-    from streams.connection import connect
-    from worker.cli.running import stop_signal
-    from worker.cli.tables import decision_line
-
-    stopping = stop_signal()
-    console = Console(soft_wrap=True)
-    connection = await connect(url, "rulestream-tail", is_patient=False)
-    try:
-        policy = DeliverPolicy.ALL if from_start else DeliverPolicy.NEW
-        subscription = await connection.jetstream().subscribe(
-            subject, stream=stream, ordered_consumer=True, config=ConsumerConfig(deliver_policy=policy)
-        )
-        seen = 0
-        while not stopping.is_set() and (count is None or seen < count):
-            try:
-                message = await subscription.next_msg(timeout=0.5)
-            except (TimeoutError, NatsTimeoutError):
-                continue
-            seen += 1
-            if json:
-                typer.echo(message.data.decode())
-            else:
-                console.print(decision_line(msgspec.json.decode(message.data)))
-    except (NatsError, APIError) as error:
-        raise UnavailableError("nats", f"the decisions cannot be followed: {error}") from error
-    finally:
-        await connection.close()
