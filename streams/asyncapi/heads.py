@@ -15,6 +15,7 @@ from streams.messages.fields import time_pattern, whole
 Schema = dict[str, Any]
 
 CORRELATION_ID: Final = "correlation_id"
+EXPECTED_STREAM: Final = "Nats-Expected-Stream"
 
 _NEVER: Final[Schema] = {"not": {}}
 _TEXT: Final[Schema] = {"type": "string"}
@@ -188,6 +189,7 @@ def _event() -> Schema:
     }
     found["properties"] |= {
         CORRELATION_ID: {"type": "string", "description": "A random id."},
+        EXPECTED_STREAM: {"type": "string", "description": "The stream that it is for."},
         headers.EXPECTED_LAST_SEQUENCE: {
             "type": "string",
             "description": "The sequence of the rule's last event before: what keeps a rule's events in order.",
