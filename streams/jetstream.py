@@ -18,6 +18,8 @@ MESSAGE_NOT_FOUND: Final = 10037
 STREAM_NOT_FOUND: Final = 10059
 # Temporarily unavailable, and all nodes of a stream or a consumer away: as good as no answer.
 _NO_LEADER: Final = frozenset({10008, 10118, 10119})
+# No suitable peers for a stream's replicas: while a node is taken for away, or as there are too few for ever.
+_NO_PEERS: Final = 10005
 
 
 class JetStreamRefusedError(RulestreamError):
@@ -31,13 +33,13 @@ class JetStreamRefusedError(RulestreamError):
 async def ask(
     client: Client, name: str, body: Mapping[str, Any] | None = None, *, tries_s: Sequence[float] = (CALL_TIMEOUT_S,)
 ) -> dict[str, Any]:
-    """Call the API and return its answer. Each of ``tries_s`` waits as many seconds for an answer, or for a leader.
+    """Call the API and return its answer. Each of ``tries_s`` waits as many seconds for an answer, for a leader, or for peers.
 
     Raises JetStreamRefusedError; UnavailableError when no try brings an answer, and at once where nobody listens.
     """
     payload = b"" if body is None else msgspec.json.encode(body)
     reason = ""
-    for timeout_s in tries_s:
+    for left, timeout_s in zip(reversed(range(len(tries_s))), tries_s, strict=True):
         try:
             message = await client.request(f"$JS.API.{name}", payload, timeout=timeout_s)
             answer: dict[str, Any] = msgspec.json.decode(message.data)
@@ -50,9 +52,9 @@ async def ask(
         if refusal is None:
             return answer
         number, reason = int(refusal.get("err_code", 0)), str(refusal.get("description", refusal))
-        if number not in _NO_LEADER:
+        if number not in _NO_LEADER and not (number == _NO_PEERS and left):
             raise JetStreamRefusedError(name, number, reason)
-        if timeout_s != tries_s[-1]:
+        if left:
             await asyncio.sleep(timeout_s)
     raise UnavailableError("nats", f"JetStream does not answer, is it on? {reason}")
 

@@ -16,6 +16,7 @@ from streams.topology import TopologyError, TopologySettings
 
 AWAY = {"error": {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}}
 REFUSED = {"error": {"code": 400, "err_code": 10052, "description": "bad"}}
+NO_PEERS = {"error": {"code": 400, "err_code": 10005, "description": "no suitable peers for placement"}}
 NOTHING = {"error": {"code": 404, "err_code": 10059, "description": "stream not found"}}
 WANTED = topology.topology(TopologySettings(replicas=3))
 
@@ -45,7 +46,7 @@ async def missing(api: Api) -> int:
     return sum(one.is_missing for one in await topology.diff(WANTED, client, client))
 
 
-@pytest.mark.parametrize("silence", [NatsTimeoutError(), AWAY])
+@pytest.mark.parametrize("silence", [NatsTimeoutError(), AWAY, NO_PEERS])
 async def test_what_falls_silent_with_its_leader_is_asked_again(silence: Any) -> None:
     api = Api(silence, silence, NOTHING)
     count = len(WANTED.streams) + len(WANTED.consumers)
@@ -57,6 +58,14 @@ async def test_what_falls_silent_with_its_leader_is_asked_again(silence: Any) ->
 async def test_who_does_not_answer_three_times_is_away(silence: Any) -> None:
     api = Api(silence)
     with pytest.raises(UnavailableError):
+        await missing(api)
+    assert api.calls == 3
+
+
+async def test_peers_that_are_missing_three_times_are_too_few() -> None:
+    """A node may be taken for away for a while; who asks for more replicas than there are nodes is told so."""
+    api = Api(NO_PEERS)
+    with pytest.raises(TopologyError, match="no suitable peers"):
         await missing(api)
     assert api.calls == 3
 
