@@ -33,7 +33,7 @@ class JetStreamRefusedError(RulestreamError):
 async def ask(
     client: Client, name: str, body: Mapping[str, Any] | None = None, *, tries_s: Sequence[float] = (CALL_TIMEOUT_S,)
 ) -> dict[str, Any]:
-    """Call the API and return its answer. Each of ``tries_s`` waits as many seconds for an answer, for a leader, or for peers.
+    """Call the API and return its answer. Each of ``tries_s`` waits so many seconds for an answer, a leader, or peers.
 
     Raises JetStreamRefusedError; UnavailableError when no try brings an answer, and at once where nobody listens.
     """
