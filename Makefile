@@ -63,6 +63,7 @@ bench-pipeline: $(STAMP) ## how fast and how soon a worker decides facts, beside
 	@$(BIN)/rulestream bench backlog --check
 	@$(BIN)/rulestream bench start --check
 	@$(BIN)/rulestream bench stop --check
+	@$(BIN)/rulestream bench telemetry --check
 
 bench-scale: $(STAMP) ## facts a second up to 100,000 rules, beside other engines, and workers with so many; fails when a floor does not hold
 	@$(BIN)/rulestream bench scale --check
