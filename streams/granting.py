@@ -8,9 +8,10 @@ from typing import Any, Final
 import msgspec
 import nats.errors
 import structlog
-from nats.aio.client import Client
 
 from domain.errors import ErrorCode, RulestreamError
+from streams.connection import LenientClient
+from streams.denials import PermissionDeniedError
 from streams.permissions import USER_INFO, Granted, Permissions, missing
 
 ASKED_S: Final = 2.0
@@ -24,22 +25,30 @@ class PermissionsMissingError(RulestreamError):
     code = ErrorCode.FORBIDDEN
 
 
-async def missing_permissions(client: Client, needed: Permissions) -> list[str] | None:
+async def missing_permissions(client: LenientClient, needed: Permissions) -> list[str] | None:
     """Say what a connection needs and may not do, in words; None where the server does not tell.
 
     Servers tell each user of its own permissions; one without users tells that there are none, which allows everything.
+    Who may not hear its own inbox cannot be told more than that.
     """
     try:
-        answer = await client.request(USER_INFO, b"", timeout=ASKED_S)
+        async with client.denials.raised():
+            answer = await client.request(USER_INFO, b"", timeout=ASKED_S)
+    except PermissionDeniedError as error:
+        is_inbox = error.details["operation"] == "subscribe"
+        return [f"subscribe to {error.details['subject']}, its own inbox"] if is_inbox else None
+    except (TimeoutError, nats.errors.Error):
+        return None
+    try:
         user = msgspec.json.decode(answer.data)["data"]
         permissions = user.get("permissions") or {}
         publish, subscribe = _granted(permissions.get("publish")), _granted(permissions.get("subscribe"))
-    except (TimeoutError, nats.errors.Error, msgspec.MsgspecError, KeyError, AttributeError):
+    except (msgspec.MsgspecError, KeyError, AttributeError):
         return None
     return missing(needed, publish, subscribe)
 
 
-async def require_permissions(needs: Sequence[tuple[str, Client, Permissions]]) -> None:
+async def require_permissions(needs: Sequence[tuple[str, LenientClient, Permissions]]) -> None:
     """Return where every connection may do what it needs; raises PermissionsMissingError with all that is missing."""
     lacking: list[str] = []
     for plane, client, needed in needs:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 import structlog
-from nats.aio.client import Client
 
 from streams import topology
 from streams.connection import LenientClient, connect
@@ -16,7 +15,7 @@ from worker.settings import Role, Settings
 _log = structlog.get_logger(__name__)
 
 
-async def _require_permissions(settings: Settings, control: Client, data: Client) -> None:
+async def _require_permissions(settings: Settings, control: LenientClient, data: LenientClient) -> None:
     """Raise PermissionsMissingError with every subject that this worker needs and may not use."""
     sides = Sides(**{role.value: role in settings.roles for role in Role})
     await require_permissions(
