@@ -327,6 +327,8 @@ def _typed(schema: dict[str, Any]) -> Iterator[Any]:
             least = [*_around(schema, "minItems", "maxItems"), 19, 20, 21]
             yield from ([first] * length for length in least)
             yield from ([f"t{number}" for number in range(length)] for length in least)
+            names = ["tier", "percent", *(f"t{number}" for number in range(max(least)))]
+            yield from ([{"name": name, "type": "string"} for name in names[:length]] for length in least)
         case "object":
             yield from ({}, {"a": 1}, {"tier": "VIP"})
             for name, inner in schema.get("properties", {}).items():
