@@ -31,7 +31,7 @@ _OF_THE_PROCESS: Final[Exposed] = {
     for name in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds")
 }
 # What Grafana replaces before it asks.
-_MACROS: Final = {"$__rate_interval": "5m", "$job": ".*", "$instance": ".*"}
+_MACROS: Final = {"$__rate_interval": "5m", "$__range": "1h", "$job": ".*", "$instance": ".*"}
 
 
 @cache

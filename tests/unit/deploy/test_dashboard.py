@@ -17,7 +17,7 @@ BOARD: Final = json.loads(DASHBOARD.read_text(encoding="utf-8"))
 COLUMNS: Final = 24
 GRAFANA: Final = DEPLOY / "grafana"
 RUNBOOKS: Final = DEPLOY.parent / "docs" / "runbooks"
-_BUILT_IN: Final = {"__rate_interval", "__all"}
+_BUILT_IN: Final = {"__rate_interval", "__range", "__all"}
 
 
 def overlaps(found: list[dict[str, Any]]) -> Iterator[str]:

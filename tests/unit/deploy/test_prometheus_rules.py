@@ -65,7 +65,7 @@ def test_every_alert_has_cases_that_fire_and_cases_that_do_not() -> None:
         for name in re.findall(r'alertname="(\w+)"', asked["expr"])
     }
 
-    assert healthy["promql_expr_test"] == [{"expr": "ALERTS", "eval_time": "4h", "exp_samples": []}]
+    assert healthy["promql_expr_test"] == [{"expr": "ALERTS", "eval_time": "90m", "exp_samples": []}]
     assert fires == {rule["alert"] for rule in rules() if "alert" in rule}
     assert all(case["promql_expr_test"] for case in others)
 
@@ -86,9 +86,12 @@ def test_promtool_finds_an_alert_that_fires_on_nothing(tmp_path: Path) -> None:
     broken = RULES.read_text(encoding="utf-8").replace('up{job="rulestream"} == 0', 'up{job="rulestream"} == 2')
     (tmp_path / RULES.name).write_text(broken, encoding="utf-8")
     (tmp_path / "tests").mkdir()
-    cases = shutil.copy(CASES, tmp_path / "tests")
+    cases = yaml.safe_load(CASES.read_text(encoding="utf-8"))
+    cases["tests"] = [case for case in cases["tests"] if case["name"] == "a worker is gone"]
+    path = tmp_path / "tests" / CASES.name
+    path.write_text(yaml.safe_dump(cases), encoding="utf-8")
 
-    done = subprocess.run(["promtool", "test", "rules", cases], capture_output=True, text=True, check=False)
+    done = subprocess.run(["promtool", "test", "rules", str(path)], capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
     assert "RulestreamWorkerDown" in done.stdout + done.stderr
