@@ -58,6 +58,12 @@ async def test_a_text_that_is_no_rule_is_refused_with_every_problem(compiler: Ds
     assert list(refused.value.problems) == check_rule(WRONG)
 
 
+async def test_nothing_is_no_rule(compiler: DslCompiler) -> None:
+    with pytest.raises(InvalidRuleError) as refused:
+        await compiler.compile([""])
+    assert list(refused.value.problems) == check_rule("")
+
+
 async def test_a_warning_is_a_problem_and_refuses_nothing(compiler: DslCompiler) -> None:
     (warning,) = await compiler.problems(WARNED)
     assert warning == check_rule(WARNED)[0]

@@ -232,10 +232,10 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
 def _chunks(items: Sequence[_Item], code_points: Callable[[_Item], int]) -> list[list[_Item]]:
     """Split what is to be done so that one request takes no longer than its time-out allows for."""
     chunks: list[list[_Item]] = []
-    size = CODE_POINTS_MAX
+    size = 0
     for item in items:
         length = code_points(item)
-        if size + length > CODE_POINTS_MAX or len(chunks[-1]) >= TEXTS_MAX:
+        if not chunks or size + length > CODE_POINTS_MAX or len(chunks[-1]) >= TEXTS_MAX:
             chunks.append([])
             size = 0
         chunks[-1].append(item)
