@@ -285,6 +285,32 @@ def test_roles_apart_are_all_roles_on_workers_that_are_otherwise_the_same(tree: 
     assert sorted([*facts, *apart[2].split(",")]) == ["commands", "facts", "queries", "relay"]
 
 
+def test_the_pages_steps_apply_every_object_and_jobs_around_the_workers(production: Objects) -> None:
+    page = (KUBERNETES / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^kubectl apply -k \$K -l '?(\S+?)'?(?: |$)", page, re.MULTILINE)
+    steps: dict[str, set[str]] = {}
+    for one in production:
+        step = one["metadata"].get("labels", {}).get("rulestream/step")
+        steps.setdefault("!rulestream/step" if step is None else f"rulestream/step={step}", set()).add(one["kind"])
+
+    assert told == ["!rulestream/step", "rulestream/step=pre", "rulestream/step=work", "rulestream/step=post"]
+    assert steps.keys() == set(told)
+    assert steps["rulestream/step=pre"] == steps["rulestream/step=post"] == {"Job"}
+    assert "Deployment" in steps["rulestream/step=work"]
+    assert {"Namespace", "ConfigMap", "Secret", "NetworkPolicy"} <= steps["!rulestream/step"]
+
+
+def test_the_page_says_how_each_file_of_the_secret_is_made(tree: Path) -> None:
+    said = yaml.safe_load((tree / "overlays" / "production" / "kustomization.yaml").read_text())
+    page = (KUBERNETES / "README.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(secrets/\S+)` \|", page, re.MULTILINE))
+    made = {"secrets/rulestream.toml", "secrets/keys/worker-data.nk", "secrets/keys/worker-control.nk"}
+
+    assert {file for one in said["secretGenerator"] for file in one["files"]} == told | made
+    for line in re.findall(r"^rulestream (nats-config .+)$", page, re.MULTILINE):
+        assert usage_error(line.split()) is None
+
+
 def test_no_secret_is_in_the_repository() -> None:
     """Only the file that has git ignore the others."""
     tracked = subprocess.run(
