@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -17,10 +18,18 @@ FILE_BYTES_MAX: Final = 64 * 1024
 _SEED_BYTES: Final = 32
 _PUBLIC_LENGTH: Final = 56
 _CHECKSUM_BYTES: Final = 2
+# A seed, or an address, which may hold a password. (pathlib makes one slash of two.)
+_SECRET: Final = re.compile(r"S[A-Z][A-Z2-7]{54}|\w:/")
 
 
 class NkeyError(ValidationError):
     """A file that should hold a user's nkey seed does not, or one that should be made is there already."""
+
+
+def named(path: Path) -> str:
+    """Return a file's name to show, unless it is a secret that was put in the place of one."""
+    text = str(path)
+    return "what is given" if _SECRET.search(text) else text
 
 
 def make_key(path: Path) -> str:
@@ -34,7 +43,7 @@ def make_key(path: Path) -> str:
         with os.fdopen(descriptor, "wb") as file:
             file.write(seed + b"\n")
     except OSError as error:
-        raise NkeyError(f"{path}: {error.strerror}") from None
+        raise NkeyError(f"{named(path)}: {error.strerror}") from None
     return public_key(path)
 
 
@@ -43,13 +52,13 @@ def public_key(path: Path) -> str:
     try:
         seed = path.read_bytes()[:FILE_BYTES_MAX].strip()
     except OSError as error:
-        raise NkeyError(f"{path}: {error.strerror}") from None
+        raise NkeyError(f"{named(path)}: {error.strerror}") from None
     key = b""
     if seed.startswith(b"SU"):
         with suppress(ValueError, nkeys.NkeysError):
             key = nkeys.from_seed(bytearray(seed)).public_key
     if not key:
-        raise NkeyError(f"{path}: is no seed of a user's nkey (SU and 56 letters and digits)")
+        raise NkeyError(f"{named(path)}: is no seed of a user's nkey (SU and 56 letters and digits)")
     return key.decode()
 
 

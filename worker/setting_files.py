@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from worker.nkey_files import NkeyError, public_key
+from worker.nkey_files import NkeyError, named, public_key
 
 IN_FILES: Final = ("nats_url", "control_nats_url", "postgres_dsn", "redis_url")
 BYTES_MAX: Final = 64 * 1024
@@ -57,11 +57,11 @@ def _content(path: Path) -> str | Unusable:
     try:
         text = path.read_bytes()[: BYTES_MAX + 1].decode().strip()
     except OSError as error:
-        return Unusable(f"its file {path} cannot be read: {error.strerror}")
+        return Unusable(f"its file {named(path)} cannot be read: {error.strerror}")
     except UnicodeDecodeError:
-        return Unusable(f"its file {path} is not UTF-8 text")
+        return Unusable(f"its file {named(path)} is not UTF-8 text")
     if not text or len(text) > BYTES_MAX:
-        return Unusable(f"its file {path} is {'too large' if text else 'empty'}")
+        return Unusable(f"its file {named(path)} is {'too large' if text else 'empty'}")
     return text
 
 
@@ -75,9 +75,9 @@ def _readable(path: Path) -> Path:
     try:
         with path.open("rb") as file:
             if not file.read(1):
-                raise ValueError(f"{path} is empty")
+                raise ValueError(f"{named(path)} is empty")
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        raise ValueError(f"{named(path)} cannot be read: {error.strerror}") from None
     return path
 
 
