@@ -14,6 +14,7 @@ from streams.asyncapi.schemas import schemas
 from streams.asyncapi.servers import security_schemes, servers
 from streams.asyncapi.texts import CODES, COMMAND_REASONS, FACT_REASONS
 from streams.codec import DEPTH_MAX, REQUEST_BYTES_MAX
+from streams.discovery import SERVICE
 from streams.facts.intake import FACT_BYTES_MAX
 from streams.messages.bounds import PAGE_BYTES_MAX, PAGE_SIZE_MAX
 
@@ -49,6 +50,9 @@ bytes.
 **Delivery.** What JetStream has acknowledged is not lost. A fact is decided exactly once, by its id; a command once, \
 by its actor and id. What workers publish is published at least once: act once for each `decisionId`, effect id and \
 `eventId`. Stream names, limits and ages are the defaults; an operator may choose others.
+
+**Discovery.** Workers answer NATS's own `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS` as the service `{SERVICE}`, so that \
+`nats micro ls` lists them; those messages are NATS's, and not described here.
 
 **Extensions.** `x-pattern` is the pattern of a parameter's whole text; it may span several tokens of a subject. \
 `x-parameters` are the parameters' values that a message goes with. `x-stream` is the channel's JetStream stream. \

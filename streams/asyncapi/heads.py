@@ -11,6 +11,7 @@ from streams.asyncapi.texts import COMMAND_REASONS, FACT_REASONS
 from streams.facts.intake import DeadReason
 from streams.facts.origin import ORIGIN_PATTERN
 from streams.messages.fields import time_pattern, whole
+from streams.traceparent import _FORM
 
 Schema = dict[str, Any]
 
@@ -25,7 +26,7 @@ _CONTROL: Final = r"[\u0000-\u001f\u007f-\u009f]"
 _TRACEPARENT: Final[Schema] = {
     "type": "string",
     "description": "The fact's W3C trace context, or one that goes on from it.",
-    "pattern": whole("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[0-9a-f-]{0,64}"),
+    "pattern": whole(_FORM.pattern.removesuffix(r"\Z")),
 }
 _UTC: Final = whole(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
 
@@ -105,6 +106,7 @@ def _fact() -> Schema:
             headers.CE_TIME: {
                 "type": "string",
                 "description": "The fact's time; without it, the time at which the stream stored the fact.",
+                "format": "date-time",
                 "pattern": time_pattern(9),
             },
             headers.CONTENT_TYPE: {
@@ -174,7 +176,7 @@ def _published(identity: str, described: str, event_type: str, time: str, **more
         headers.CE_ID: texts,
         "ce-type": {"type": "string", "const": event_type},
         headers.CE_SOURCE: {"type": "string", "const": headers.SOURCE},
-        headers.CE_TIME: {"type": "string", "description": time, "pattern": _UTC},
+        headers.CE_TIME: {"type": "string", "description": time, "format": "date-time", "pattern": _UTC},
         headers.CONTENT_TYPE: {"type": "string", "const": "application/json"},
     }
     return _schema("A CloudEvent in binary mode.", {**properties, **more}, properties)
@@ -235,7 +237,12 @@ def _dead_fact() -> Schema:
     place: dict[str, Schema] = {
         headers.DEAD_STREAM: {"type": "string", "description": "The stream that stored it."},
         headers.DEAD_SEQUENCE: {"type": "string", "description": "Its sequence there.", "pattern": "^[1-9][0-9]*$"},
-        headers.DEAD_STORED_AT: {"type": "string", "description": "When it was stored.", "pattern": _UTC},
+        headers.DEAD_STORED_AT: {
+            "type": "string",
+            "description": "When it was stored.",
+            "format": "date-time",
+            "pattern": _UTC,
+        },
     }
     return _dead(FACT_REASONS, "dead-.+-[1-9][0-9]*-[0-9]+", truncated=["headers", "data"], more=place)
 

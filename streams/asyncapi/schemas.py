@@ -160,8 +160,11 @@ def _event(base: Schema, name: EventName | TemplateEventName) -> Schema:
         base,
         {
             "eventType": {"const": name.value},
-            "status": {
-                "enum": [TEMPLATE_STATUS] if of_template else [one for one in statuses if one != TEMPLATE_STATUS]
+            "status": {"description": "A template has no status of its own.", "enum": [TEMPLATE_STATUS]}
+            if of_template
+            else {
+                "description": "The rule's status after it.",
+                "enum": [one for one in statuses if one != TEMPLATE_STATUS],
             },
         },
     )
@@ -219,7 +222,7 @@ def _plain() -> dict[str, Schema]:
                 "source": {"type": "string", "description": "Who gave the id."},
                 "time": {
                     "description": "The fact's time; without it, the time at which the stream stored the fact.",
-                    "anyOf": [{"type": "string", "pattern": time_pattern(9)}, {"type": "null"}],
+                    "anyOf": [{"type": "string", "format": "date-time", "pattern": time_pattern(9)}, {"type": "null"}],
                 },
                 "data": {"type": "object", "description": "The fact.", "additionalProperties": True},
             },
