@@ -1,4 +1,4 @@
-"""A rolling upgrade under load, back, and forth again: workers of two releases on one database and one stream.
+"""A rolling upgrade under load, and back: workers of two releases on one database and one stream.
 
 Every worker does everything, so that facts and commands are taken by whichever release is there. The order is that of
 ``docs/upgrades.md``: the additions, the new workers one by one in the place of the old ones, and when none of these
@@ -37,8 +37,11 @@ class Rolling:
         self._running: dict[str, list[FaultyWorker]] = {"old": [], "new": []}
         self._said = said
 
-    async def play(self, additions: Migrate, removals: Migrate) -> Audit:
-        """Roll forth, back and forth again under load, and audit; raises AssertionError for what must not be."""
+    async def play(self, additions: Migrate, removals: Migrate, *, and_back: bool) -> Audit:
+        """Roll forth, or forth, back and forth again, under load, and audit.
+
+        Raises AssertionError for what must not be on the way.
+        """
         stage = self._stage
         await self._start("old")
         await self._start("old")
@@ -48,8 +51,9 @@ class Rolling:
         await additions()
         await self._settle_in("the old release on the new schema")
         await self._replace("old", "new")
-        await self._replace("new", "old")
-        await self._replace("old", "new")
+        if and_back:
+            await self._replace("new", "old")
+            await self._replace("old", "new")
         await removals()
         await self._settle_in("the new release after the removals")
         found, evidence = await stage.finish(with_worker=False)

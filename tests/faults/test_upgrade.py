@@ -6,7 +6,7 @@ The long form, with an earlier release's own code, is ``make upgrade FROM=<git r
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -15,8 +15,9 @@ import pytest
 from tests.behaviour.bus import eventually
 from tests.faults.evidence import gather
 from tests.faults.rolling import EVERY_ROLE, Rolling
-from tests.faults.stage import CHANGE_WAIT_S, PROJECT, FaultyWorker, Release, Site, Stage, site
-from tests.servers.operations import execute
+from tests.faults.stage import CHANGE_WAIT_S, PROJECT, FaultyWorker, Release, Site, Stage
+from tests.servers.operations import execute, run_apart
+from worker.embedded import EmbeddedStack
 from worker.migrations import runner
 from worker.migrations.newest import REQUIRED_VERSION, SCHEMA_VERSION
 from worker.migrations.phases import Phase
@@ -69,11 +70,23 @@ def further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return versions
 
 
-@pytest.fixture
-async def servers_apart(tmp_path: Path) -> AsyncIterator[Site]:
-    """Give servers of the test's own, whose databases are of the old release."""
-    async with site(tmp_path) as found:
+@pytest.fixture(scope="module")
+def servers_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Give servers of this module's own, whose databases are of the old release."""
+    stack = EmbeddedStack()
+    run_apart(stack.start())
+    try:
+        found = Site(stack, tmp_path_factory.mktemp("upgrade"))
+        run_apart(found.open())
         yield found
+    finally:
+        run_apart(end(stack))
+
+
+async def end(stack: EmbeddedStack) -> None:
+    """Stop the servers, whose data nobody wants."""
+    await stack.postgres.kill()
+    await stack.stop()
 
 
 async def stage_of(servers: Site, name: str) -> Stage:
@@ -84,7 +97,7 @@ async def stage_of(servers: Site, name: str) -> Stage:
 
 
 @pytest.mark.timeout(600)
-async def test_a_rolling_upgrade_and_the_way_back_lose_nothing_and_decide_nothing_twice(
+async def test_a_rolling_upgrade_loses_nothing_and_decides_nothing_twice(
     servers_apart: Site, request: pytest.FixtureRequest
 ) -> None:
     """Both releases decide facts and answer commands side by side; every fact is decided exactly once."""
@@ -103,7 +116,7 @@ async def test_a_rolling_upgrade_and_the_way_back_lose_nothing_and_decide_nothin
         assert (found.current, found.lowest) == (POST, POST)
 
     async with stage:
-        found = await Rolling(stage, OLD, NEW, facts=30).play(additions, removals)
+        found = await Rolling(stage, OLD, NEW, facts=20).play(additions, removals, and_back=False)
     assert found.is_clean, str(found)
     assert found.decided > 0
 
@@ -141,6 +154,34 @@ async def test_workers_start_where_they_may_and_end_where_they_may_no_longer(
         assert await new.is_ready()
         found, _ = await stage.finish(with_worker=False)
     assert found.is_clean, str(found)
+
+
+@pytest.mark.timeout(300)
+async def test_a_removal_under_a_running_worker_ends_it_and_nothing_is_lost_or_decided_twice(
+    servers_apart: Site, request: pytest.FixtureRequest
+) -> None:
+    """Forced against every warning, of what it needs most; undone, a worker of its release goes on where it ended."""
+    stage = await stage_of(servers_apart, "upgrade_removal")
+    versions: Path = request.getfixturevalue("further")
+    (versions / f"{POST}.up.sql").write_text("ALTER TABLE fact_key RENAME TO claimed", encoding="utf-8")
+    (versions / f"{POST}.down.sql").write_text("ALTER TABLE claimed RENAME TO fact_key", encoding="utf-8")
+    dsn = stage.addresses.postgres
+    async with stage:
+        stage.load.start()
+        old = await stage.start_worker(stop_timeout_s=1)
+        await stage.progress(50)
+        await upgrade(dsn, is_forced=True)
+        assert await ended(old) == 1
+        said = old.said("schema_unusable")
+        assert said is not None
+        assert f"only releases written for version {POST} or newer run on it" in said["reason"]
+
+        await downgrade(dsn, PRE, is_forced=True)
+        await stage.start_worker()
+        await stage.progress(50)
+        found, _ = await stage.finish(with_worker=False)
+    assert found.is_clean, str(found)
+    assert found.decided > 0
 
 
 async def ended(worker: FaultyWorker) -> int | None:

@@ -90,7 +90,7 @@ async def play(old: Release, seed: int, facts: int) -> int:
 
         async with stage:
             rolling = Rolling(stage, old, new, facts, said=lambda step: say(f"  {step}"))
-            found = await rolling.play(additions, removals)
+            found = await rolling.play(additions, removals, and_back=True)
             releases = await started(addresses.postgres)
     say(f"releases that decided: {', '.join(releases)}")
     say(f"{stage.injected} workers replaced, {time.monotonic() - began:.0f} s")

@@ -10,7 +10,7 @@ from typing import Final
 from streams.topology import topology
 from worker.doctor import cache, clocks, database, planes, schema, storage, streams, workers
 from worker.doctor.clocks import ClockSeen
-from worker.doctor.findings import Code, Finding, Severity
+from worker.doctor.findings import Code, Finding, Severity, counted
 from worker.doctor.planes import PlaneSeen
 from worker.doctor.reaching import Servers, reaching
 from worker.settings import Settings
@@ -167,7 +167,6 @@ def lines(report: Report) -> Iterator[str]:
         yield f"{one.severity}[{one.code}]: {one.found}"
         yield f"  why: {one.why}"
         yield f"  do:  {one.advice}"
-    counts = [(report.count(severity), severity.value) for severity in Severity]
-    counted = [f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts]
     yield ""
-    yield f"{', '.join(counted)}; nothing was altered"
+    counts = [counted(report.count(severity), severity.value) for severity in Severity]
+    yield f"{', '.join(counts)}; nothing was altered"

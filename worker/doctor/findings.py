@@ -203,3 +203,8 @@ class Finding:
     @property
     def why(self) -> str:
         return KINDS[self.code].why
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things: ``1 event``, ``2 events``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -12,7 +12,7 @@ import msgspec
 from domain.decisions.retention import Span, missing_spans
 from worker.adapters.postgres.partitions import PostgresPartitions
 from worker.adapters.postgres.statements import statements
-from worker.doctor.findings import Code, Finding
+from worker.doctor.findings import Code, Finding, counted
 from worker.doctor.reaching import Postgres
 from worker.retention import PERIOD_S, RetentionPolicy
 from worker.settings import Role, Settings
@@ -68,7 +68,7 @@ def judge(seen: StorageSeen, settings: Settings, facts_max_age_s: float) -> Iter
     if seen.outbox_oldest_s > OUTBOX_WAITS_MAX_S:
         yield Finding(
             Code.OUTBOX_WAITING,
-            f"{seen.outbox} events wait in the outbox, the oldest for {seen.outbox_oldest_s:.0f} s",
+            f"{counted(seen.outbox, 'event')} waiting in the outbox, the oldest for {seen.outbox_oldest_s:.0f} s",
             "see that a worker with the role relay runs, and its log: relay_waits, event_refused or relay_failed",
         )
     if Role.FACTS in settings.roles:
@@ -76,7 +76,7 @@ def judge(seen: StorageSeen, settings: Settings, facts_max_age_s: float) -> Iter
     if seen.suspected:
         yield Finding(
             Code.FACTS_SUSPECTED,
-            f"{seen.suspected} facts were being decided alone when their worker ended",
+            f"{counted(seen.suspected, 'fact')} begun alone by a worker that ended with it",
             "look for killed workers (exit codes, memory limits) about that time; the workers go on by themselves",
         )
 
@@ -96,19 +96,20 @@ def _judge_partitions(seen: StorageSeen, settings: Settings, facts_max_age_s: fl
         count = len(late) + len(seen.expired)
         yield Finding(
             Code.HOUSEKEEPING_BEHIND,
-            f"{count} partitions are older than RULESTREAM_DECISION_RETENTION_S ({settings.decision_retention_s} s) and"
-            " still there",
+            f"{counted(count, 'partition')} still there beyond RULESTREAM_DECISION_RETENTION_S"
+            f" ({settings.decision_retention_s} s)",
             f"{start} partition_dropped, storage_busy or storage_failed; a long backup can hold it up",
         )
     needed = RetentionPolicy(settings.decision_retention_s, settings.decision_partition_s, facts_max_age_s).needed(
         seen.now_ns, seen.now_ns
     )
     if seen.strays and seen.first_stray_ns is not None:
-        count_text = f"more than {STRAYS_COUNTED_MAX}" if seen.strays > STRAYS_COUNTED_MAX else str(seen.strays)
+        is_more = seen.strays > STRAYS_COUNTED_MAX
+        text = f"more than {STRAYS_COUNTED_MAX} decisions" if is_more else counted(seen.strays, "decision")
         is_near = needed.since_ns <= seen.first_stray_ns < needed.until_ns
         yield Finding(
             Code.DECISIONS_OUTSIDE_PARTITIONS,
-            f"{count_text} decisions are in the default partition",
+            f"{text} in the default partition",
             "housekeeping moves them within minutes where a worker with the role facts runs"
             if is_near
             else "look at the clocks of the NATS servers; the decisions go when their time is over",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from domain.decisions.retention import RetentionError, require_retention
+from domain.decisions.retention import RETENTION_SETTING, RetentionError, require_retention
 from domain.errors import UnavailableError
 from streams import jetstream
 from streams import topology as declared
@@ -15,7 +15,7 @@ from streams.connection import LenientClient
 from streams.denials import PermissionDeniedError
 from streams.jetstream import JetStreamRefusedError
 from streams.topology import ConsumerSpec, Difference, StreamSpec, Topology
-from worker.doctor.findings import Code, Finding
+from worker.doctor.findings import Code, Finding, counted
 from worker.settings import Settings
 
 ANSWER_TIMEOUT_S: Final = 4.0
@@ -169,7 +169,9 @@ def _judge_stream(spec: StreamSpec, found: Description | None, settings: Setting
                 config.get("duplicate_window", 0) / _SECOND_NS,
             )
         except RetentionError as error:
-            found_text, _, advice = error.message.rpartition(": ")
+            found_text, _, advice = error.message.replace(
+                "raise it above", f"raise {RETENTION_SETTING} above"
+            ).rpartition(": ")
             yield Finding(Code.RETENTION_TOO_SHORT, found_text, advice)
     for what, option, limit, used in (
         ("bytes", "max-bytes", config.get("max_bytes", -1), state["bytes"]),
@@ -185,7 +187,7 @@ def _judge_stream(spec: StreamSpec, found: Description | None, settings: Setting
     if spec.name == settings.dead_letters_stream and state["messages"]:
         yield Finding(
             Code.DEAD_LETTERS,
-            f"{state['messages']} dead letters wait",
+            f"{counted(state['messages'], 'dead letter')} waiting",
             "rulestream dead list; then rulestream dead redrive, or rulestream dead delete (docs/dead_letters.md)",
         )
     yield from _judge_replicas(f"stream {spec.name}", found, spec.config["num_replicas"])
@@ -229,7 +231,8 @@ def _judge_consumer(
     elif (waited_s or 0.0) > WAITED_MAX_S:
         yield Finding(
             Code.SUBSCRIBER_BEHIND,
-            f"{found.get('num_pending', 0)} messages wait for the subscriber {name}, the oldest for {waited_s:.0f} s",
+            f"{counted(found.get('num_pending', 0), 'message')} waiting for the subscriber {name}, the oldest for"
+            f" {waited_s:.0f} s",
             "see whether it runs; one that is gone for good: out of RULESTREAM_DECISION_SUBSCRIBERS, and"
             f" nats consumer rm {spec.stream} {spec.name}",
         )
@@ -243,7 +246,7 @@ def _judge_work(spec: ConsumerSpec, found: Description, waited_s: float | None) 
         role = "facts" if spec.plane == "data" else "commands"
         yield Finding(
             Code.CONSUMER_UNATTENDED,
-            f"{pending} messages wait for consumer {name}, and nobody asks for them",
+            f"{counted(pending, 'message')} waiting for consumer {name}, and nobody asks for more",
             f"start a worker with the role {role}",
         )
     most = config.get("max_ack_pending", -1)
@@ -264,7 +267,7 @@ def _judge_work(spec: ConsumerSpec, found: Description, waited_s: float | None) 
     if (waited_s or 0.0) > WAITED_MAX_S:
         yield Finding(
             Code.CONSUMER_BEHIND,
-            f"{pending} messages wait for consumer {name}, the oldest for {waited_s:.0f} s",
+            f"{counted(pending, 'message')} waiting for consumer {name}, the oldest for {waited_s:.0f} s",
             "start more workers, or see in their log and rulestream_batch_stage_duration_seconds what they wait for",
         )
 

@@ -12,7 +12,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from streams.connection import LenientClient
-from streams.denials import PermissionDeniedError
+from streams.denials import Denial, PermissionDeniedError
 from streams.discovery import SERVICE
 from worker.doctor.findings import Code, Finding
 from worker.settings import Role
@@ -51,10 +51,9 @@ class WorkersSeen:
 async def look(client: LenientClient) -> WorkersSeen:
     """Ask every worker about itself, on the control plane; a second time where their rulesets differ."""
     try:
-        async with client.denials.raised():
-            found = await _ask(client)
-            if len({one.ruleset for one in found if one.ruleset is not None}) > 1:
-                found = await _ask(client)  # a change takes a moment to reach them all
+        found = await _ask(client)
+        if len({one.ruleset for one in found if one.ruleset is not None}) > 1:
+            found = await _ask(client)  # a change takes a moment to reach them all
     except (OSError, TimeoutError, nats.errors.Error, PermissionDeniedError) as error:
         return WorkersSeen((), str(error) or type(error).__name__)
     return WorkersSeen(found)
@@ -71,9 +70,14 @@ async def _ask(client: LenientClient) -> tuple[WorkerSeen, ...]:
 
 
 async def _answers(client: LenientClient, subject: str, wanted: int = ANSWERS_MAX) -> list[dict[str, Any]]:
-    """Collect what comes within ``LISTEN_S``, or until as many as wanted."""
+    """Collect what comes within ``LISTEN_S``, or until as many as wanted; raises PermissionDeniedError."""
     found: dict[str, dict[str, Any]] = {}
+    denied: list[Denial] = []
     is_enough = asyncio.Event()
+
+    def told(denial: Denial) -> None:
+        denied.append(denial)
+        is_enough.set()
 
     async def hear(message: Msg) -> None:
         try:
@@ -86,6 +90,7 @@ async def _answers(client: LenientClient, subject: str, wanted: int = ANSWERS_MA
             is_enough.set()
 
     inbox = client.new_inbox()
+    client.denials.waiting.append(told)
     subscription = await client.subscribe(inbox, cb=hear)
     try:
         await client.publish(subject, b"", reply=inbox)
@@ -95,7 +100,10 @@ async def _answers(client: LenientClient, subject: str, wanted: int = ANSWERS_MA
     except TimeoutError:
         pass
     finally:
+        client.denials.waiting.remove(told)
         await subscription.unsubscribe()
+    if denied:
+        raise denied[0].error
     return list(found.values())
 
 
