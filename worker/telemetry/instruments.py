@@ -18,7 +18,6 @@ from worker.breakers import STATES
 
 OK: Final = "ok"
 OTHER: Final = "other"
-_ZEROS_MAX: Final = 40  # series that are there from the start; of more only those of each first label's first result
 _SECOND: Final = "s"
 
 
@@ -26,7 +25,8 @@ _SECOND: Final = "s"
 class Instrument:
     """A metric: its name as OpenTelemetry has it, what it says, and each label's values.
 
-    A label that may be given others than its values shows these as ``other``.
+    A label that may be given others than its values shows these as ``other``. Of a label in ``from_start`` only those
+    values are shown before they were counted.
     """
 
     kind: Literal["counter", "gauge", "histogram"]
@@ -35,6 +35,7 @@ class Instrument:
     unit: Literal["", "s"] = ""
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     buckets: Sequence[float] = ()
+    from_start: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def prometheus_name(self) -> str:
@@ -51,12 +52,11 @@ class Instrument:
         return value if value in self.labels[label] else OTHER
 
     def zeros(self) -> Iterator[tuple[str, ...]]:
-        """Give the label values of a counter that are shown before anything was counted."""
-        known = list(self.labels.values())
-        whole = 1
-        for values in known:
-            whole *= len(values)
-        return product(*known) if whole <= _ZEROS_MAX else product(known[0], *(values[:1] for values in known[1:]))
+        """Give the label values of a counter that are shown before anything was counted.
+
+        What first appears with a 1 has not risen for Prometheus: the first of what alerts look for must be here.
+        """
+        return product(*(self.from_start.get(label, values) for label, values in self.labels.items()))
 
 
 _SHORT_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -132,6 +132,7 @@ COMMANDS_DECIDED: Final = Instrument(
     "rulestream.commands.decided",
     "Commands answered, those that were decided before too; by the result ok or the error's code.",
     labels={"verb": tuple(commands.PAYLOADS), "result": _RESULTS},
+    from_start={"result": (OK, ErrorCode.INTERNAL_ERROR.value)},
 )
 COMMAND_DURATION: Final = Instrument(
     "histogram", "rulestream.command.duration", "From taking a command to its answer.", "s", buckets=_SHORT_S
@@ -144,6 +145,7 @@ QUERIES_ANSWERED: Final = Instrument(
     "rulestream.queries.answered",
     "Queries answered, by the result ok or the error's code.",
     labels={"verb": tuple(queries.PAYLOADS), "result": _RESULTS},
+    from_start={"result": (OK, ErrorCode.INTERNAL_ERROR.value, ErrorCode.UNAVAILABLE.value)},
 )
 QUERY_DURATION: Final = Instrument(
     "histogram", "rulestream.query.duration", "From taking a query to its answer.", "s", buckets=_SHORT_S

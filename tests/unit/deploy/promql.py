@@ -88,7 +88,7 @@ def everything(exposed: Exposed) -> Exposed:
 def problems(expr: str, exposed: Exposed) -> Iterator[str]:
     """Give what an expression uses and is not there; raises ValueError where it is no PromQL."""
     there: set[str] = set(TARGET)
-    for name, matchers in _selectors(expr):
+    for name, matchers in selectors(expr):
         if name not in exposed:
             yield f"there is no metric {name}"
             continue
@@ -102,7 +102,8 @@ def problems(expr: str, exposed: Exposed) -> Iterator[str]:
     yield from (f"nothing has a label {label}" for label in _grouped(expr) if label not in there)
 
 
-def _selectors(expr: str) -> Iterator[tuple[str, list[tuple[str, list[str]]]]]:
+def selectors(expr: str) -> Iterator[tuple[str, list[tuple[str, list[str]]]]]:
+    """Give the metrics that an expression names, each with what it wants of labels."""
     for node in _nodes(expr):
         if isinstance(node, promql_parser.VectorSelector):
             yield node.name, [(one.name, one.value.split("|")) for one in node.matchers.matchers]

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.unit.deploy.promql import DEPLOY, RULES, described, everything, problems, rules
+from tests.unit.deploy.promql import DEPLOY, RULES, described, everything, problems, rules, selectors
 from worker.telemetry import instruments as names
 
 PROMETHEUS: Final = DEPLOY / "prometheus"
@@ -47,6 +47,24 @@ def test_a_rule_asks_for_metrics_and_labels_that_there_are(rule: dict[str, str])
 )
 def test_what_a_rule_asks_for_in_vain_is_found(expr: str, problem: str) -> None:
     assert list(problems(expr, everything(described()))) == [problem]
+
+
+def test_what_rules_count_is_there_before_the_first_of_it() -> None:
+    """A counter that appears with a 1 has not risen for Prometheus: the first defect or outage would be missed."""
+    counters = {one.prometheus_name: one for one in names.instruments("1") if one.kind == "counter"}
+    counted = [
+        (name, label, value)
+        for rule in rules()
+        for name, matchers in selectors(rule["expr"])
+        if name in counters
+        for label, values in matchers
+        for value in values
+    ]
+
+    assert len(counted) >= 5
+    for name, label, value in counted:
+        at = list(counters[name].labels).index(label)
+        assert value in {zero[at] for zero in counters[name].zeros()}, f"{name}: {value}"
 
 
 def test_what_is_no_promql_is_found() -> None:

@@ -78,6 +78,12 @@ def test_every_counter_is_there_from_the_start() -> None:
     assert {one.prometheus_name for one in names.instruments("1") if one.kind == "counter"} <= found
 
 
+def test_of_answers_the_good_ones_and_the_errors_that_are_ours_are_there_from_the_start() -> None:
+    found = shown(Metrics())
+    results = {dict(labels)["result"] for name, labels in found if name == "rulestream_queries_answered_total"}
+    assert results == {"ok", "INTERNAL_ERROR", "UNAVAILABLE"}
+
+
 @pytest.mark.parametrize(
     ("counter", "values", "kept"),
     [
