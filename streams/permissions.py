@@ -65,11 +65,10 @@ class Permissions:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Subjects of a plane that a client publishes to. ``many``: one request may bring several answers."""
+    """Subjects of a plane that a client publishes to."""
 
     plane: Plane
     subject: str
-    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +113,9 @@ def client_access(
     if Role.PUBLISHER in held:
         services.extend(Service("data", subjects.fact(one)) for one in fact_types)
     if Role.SUBSCRIBER in held:
-        feeds += [Feed("data", subjects.DECISIONS), Feed("data", subjects.EFFECTS)]
-        for stream in (settings.decisions, settings.effects):
-            services += [
-                Service("data", f"{_API}.CONSUMER.INFO.{stream}.{name}"),
-                Service("data", f"{_API}.CONSUMER.MSG.NEXT.{stream}.{name}", many=True),
-                *(Service("data", subject, many=True) for subject in _acknowledgements(stream, name)),
-            ]
+        for stream, subject in ((settings.decisions, subjects.DECISIONS), (settings.effects, subjects.EFFECTS)):
+            feeds += [Feed("data", subject), Feed("data", subjects.deliver(subject, name))]
+            services.extend(Service("data", one) for one in _acknowledgements(stream, name))
     return Access(tuple(services), tuple(feeds), inbox_prefix(name))
 
 

@@ -77,6 +77,11 @@ def effect(name: str) -> str:
     return f"effects.{name}"
 
 
+def deliver(of: str, subscriber: str) -> str:
+    """Return where a subscriber's durable consumer delivers what is published on ``decisions.>`` or ``effects.>``."""
+    return f"deliver.{of.removesuffix('.>')}.{subscriber}"
+
+
 def dead_fact(type_: str | None) -> str:
     return DEAD_FACT_PREFIX + (type_ or INVALID)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from nats.aio.client import Client
@@ -39,6 +39,9 @@ _HARMFUL: Final = frozenset(
         "sources",
     }
 )
+
+# How many messages a subscriber may have and not have acknowledged: the server then waits.
+UNACKNOWLEDGED_MAX: Final = 1_000
 
 Plane = Literal["control", "data"]
 
@@ -176,6 +179,16 @@ def topology(settings: TopologySettings) -> Topology:
         }
         return ConsumerSpec(stream, name, plane, config)
 
+    def delivering(stream: str, name: str, subject: str) -> ConsumerSpec:
+        found = consumer(stream, name, "data", subject)
+        config = {
+            **{setting: value for setting, value in found.config.items() if setting != "max_waiting"},
+            "deliver_subject": subjects.deliver(subject, name),
+            "deliver_group": name,  # the subscriber's processes share the messages
+            "max_ack_pending": UNACKNOWLEDGED_MAX,
+        }
+        return replace(found, config=config)
+
     refused = {"allow_msg_ttl": False, "allow_msg_schedules": False, "allow_atomic": False, "deny_purge": False}
     return Topology(
         streams=(
@@ -189,8 +202,8 @@ def topology(settings: TopologySettings) -> Topology:
         consumers=(
             consumer(s.commands, s.commands_consumer, "control", subjects.COMMANDS),
             consumer(s.facts, s.facts_consumer, "data", subjects.FACTS),
-            *(consumer(s.decisions, name, "data", subjects.DECISIONS) for name in s.subscribers),
-            *(consumer(s.effects, name, "data", subjects.EFFECTS) for name in s.subscribers),
+            *(delivering(s.decisions, name, subjects.DECISIONS) for name in s.subscribers),
+            *(delivering(s.effects, name, subjects.EFFECTS) for name in s.subscribers),
         ),
     )
 
@@ -283,6 +296,7 @@ def _compare_stream(spec: StreamSpec, found: Mapping[str, Any]) -> Iterable[Diff
 def compare(
     kind: Literal["stream", "consumer"], name: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
 ) -> Iterable[Difference]:
+    """Give each setting that is otherwise than wanted; what the server leaves out is false, zero or empty."""
     for setting, value in wanted.items():
         present = found.get(setting)
         if present != value and (present or value):  # the server leaves out what is false, zero or empty

@@ -129,20 +129,17 @@ def _allowed(permissions: Permissions) -> dict[str, Any]:
 
 
 def _exports(plane: Plane, clients: Mapping[str, Access]) -> list[dict[str, Any]]:
-    services: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    services: dict[str, list[str]] = defaultdict(list)
     feeds: dict[str, list[str]] = defaultdict(list)
     for name, access in clients.items():
         for service in access.services:
             if service.plane == plane:
-                services[service.subject, service.many].append(name)
+                services[service.subject].append(name)
         for feed in access.feeds:
             if feed.plane == plane:
                 feeds[feed.subject].append(name)
     return [
-        *(
-            {"service": subject, "accounts": names, **({"response_type": "stream"} if many else {})}
-            for (subject, many), names in services.items()
-        ),
+        *({"service": subject, "accounts": names} for subject, names in services.items()),
         *({"stream": subject, "accounts": names} for subject, names in feeds.items()),
     ]
 

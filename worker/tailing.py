@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError
 
 from domain.errors import UnavailableError
+from streams import subjects
 from streams.endpoint import Endpoint
 from streams.permissions import covers
 from worker.cli.running import stop_signal
@@ -43,7 +45,7 @@ async def tail(where: Endpoint, stream: str, wanted: Wanted, count: int | None, 
     try:
         async with connection(where, "rulestream-tail") as client:
             if wanted.durable is not None:
-                found = _held(client, stream, wanted.durable)
+                found = _held(client, wanted.durable)
             elif where.has_identity and not wanted.from_start:
                 found = _published(client, wanted.subject)
             else:
@@ -82,11 +84,20 @@ async def _published(client: Client, subject: str) -> AsyncGenerator[Msg | None,
             yield None
 
 
-async def _held(client: Client, stream: str, durable: str) -> AsyncGenerator[Msg | None, None]:
-    subscription = await client.jetstream().pull_subscribe_bind(durable, stream)
-    while True:
-        try:
-            for message in await subscription.fetch(1, timeout=_WAIT_S):
-                yield message
-        except TimeoutError:
-            yield None
+async def _held(client: Client, name: str) -> AsyncGenerator[Msg | None, None]:
+    """Give what a subscriber's consumer delivers; what was delivered and not given is handed back."""
+    arrived: asyncio.Queue[Msg] = asyncio.Queue()
+    subscription = await client.subscribe(subjects.deliver(subjects.DECISIONS, name), queue=name, cb=arrived.put)
+    try:
+        while True:
+            try:
+                yield await asyncio.wait_for(arrived.get(), _WAIT_S)
+            except TimeoutError:
+                yield None
+    finally:
+        if client.is_connected:
+            await subscription.unsubscribe()
+            await client.flush()
+            while not arrived.empty():
+                await arrived.get_nowait().nak()
+            await client.flush()

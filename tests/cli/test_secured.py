@@ -197,7 +197,7 @@ def test_from_a_rule_to_a_decision_everybody_as_themselves(
         (
             "billing",
             ["decision", "tail", "--durable", "crm", "--count", "1"],
-            "$JS.API.CONSUMER.MSG.NEXT.DECISIONS.crm",
+            "deliver.decisions.crm",
         ),
         ("billing", ["decision", "tail", "--from-start", "--count", "1"], "$JS.API.CONSUMER.CREATE.DECISIONS"),
         ("billing", ["dead", "list"], "$JS.API.STREAM.INFO.DEAD_LETTERS"),

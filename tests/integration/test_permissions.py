@@ -133,8 +133,8 @@ LOOSENED: Final[dict[str, tuple[Callable[[Accounts], None], str]]] = {
         "billing PUB $JS.ACK.DECISIONS.billing.1.1.1.1.0 REPLY effects.loyalty.points is own account",
     ),
     "a subscriber takes from another's consumer": (
-        _import("billing", "service", "DATA", "$JS.API.CONSUMER.MSG.NEXT.DECISIONS.crm"),
-        "billing PUB $JS.API.CONSUMER.MSG.NEXT.DECISIONS.crm is no",
+        _import("billing", "stream", "DATA", "deliver.decisions.crm"),
+        "billing SUB deliver.decisions.crm is no",
     ),
     "the worker deletes streams": (
         lambda accounts: _everyone(accounts["DATA"], "$JS.API.>"),
