@@ -46,6 +46,7 @@ def asyncapi(
             help="Compare a file with it: exit code 1 when they differ.",
         ),
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Print the AsyncAPI 3.0 document of this release: channels, messages, schemas, examples, errors. Asks no server.
 
@@ -55,9 +56,11 @@ def asyncapi(
 
     if out is not None and check is not None:
         raise typer.BadParameter("--out writes a file and --check reads one: give one of them.")
+    if json and form not in {None, DocumentFormat.JSON}:
+        raise typer.BadParameter(f"--json and --format {form} are two forms: give one of them.")
+    asked = DocumentFormat.JSON if json else form
     named = out or check
-    chosen = form or (_FORMATS.get(named.suffix.lower()) if named is not None else None) or DocumentFormat.YAML
-    text = written(chosen)
+    text = written(asked or (_FORMATS.get(named.suffix.lower()) if named is not None else None) or DocumentFormat.YAML)
     if out is not None:
         try:
             out.write_text(text, encoding="utf-8")

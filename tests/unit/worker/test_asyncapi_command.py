@@ -21,8 +21,9 @@ def run(*arguments: str) -> tuple[int, str, str]:
 def test_it_prints_yaml_by_default_and_json_and_markdown_when_asked() -> None:
     code, text, _ = run()
     assert (code, yaml.safe_load(text)) == (0, document())
-    code, text, _ = run("--format", "json")
-    assert (code, json.loads(text)) == (0, document())
+    for asked in (["--format", "json"], ["--json"], ["--json", "--format", "json"]):
+        code, text, _ = run(*asked)
+        assert (code, json.loads(text)) == (0, document())
     code, text, _ = run("--format", "markdown")
     assert code == 0
     assert text.startswith("# The API of rulestream")
@@ -67,6 +68,7 @@ def test_wrong_usage_and_files_that_cannot_be_written(tmp_path: Path) -> None:
     assert run("--out", str(tmp_path / "a.json"), "--check", __file__)[0] == 2
     assert run("--check", str(tmp_path / "none.json"))[0] == 2
     assert run("--format", "xml")[0] == 2
+    assert run("--format", "yaml", "--json")[0] == 2
     code, _, problem = run("--out", str(tmp_path / "none" / "a.json"))
     assert code == 1
     assert "cannot be written" in problem
