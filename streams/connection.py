@@ -118,9 +118,10 @@ class LenientClient(Client):
             if (said := self._last_words()) is not None:
                 raise nats.errors.Error(said) from error
             raise
-        protocol = getattr(getattr(self._transport, "_io_writer", None), "_protocol", None)
-        if protocol is not None and self._server_info.get("tls_required"):
-            protocol._over_ssl = True  # noqa: SLF001  # asyncio's own, set where a connection is over TLS from its start
+        finally:
+            protocol = getattr(getattr(self._transport, "_io_writer", None), "_protocol", None)
+            if protocol is not None and self._server_info.get("tls_required"):
+                protocol._over_ssl = True  # noqa: SLF001  # asyncio's own, where a connection is over TLS from its start
 
     def _last_words(self) -> str | None:
         """Return what the server said before it ended a connection that was not made yet: nobody read it."""

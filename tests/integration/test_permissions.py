@@ -14,11 +14,13 @@ import pytest
 
 from domain.roles import VERBS
 from domain.roles import Role as ActorRole
+from streams.connection import connect
 from streams.permissions import ACTORS, Role, client_access
 from streams.topology import Topology, TopologySettings
+from tests.behaviour.bus import eventually
 from tests.servers.permission_rows import PAGE, Row, Stage, rows, staged
 from tests.servers.secured import IDENTITIES, Secured, secured_nats
-from worker.nats_accounts import Accounts
+from worker.nats_accounts import Accounts, accounts_file, accounts_of
 
 ROWS: Final = rows(PAGE.read_text(encoding="utf-8"))
 
@@ -46,6 +48,23 @@ def test_the_page_says_of_each_role_what_it_can_and_cannot(name: str) -> None:
         return
     outcomes = {row.outcome for row in ROWS if row.who == name}
     assert {"yes", "no"} <= outcomes
+
+
+async def test_a_revoked_key_loses_its_connections(tmp_path: Path) -> None:
+    with secured_nats(tmp_path) as server:
+        client = await connect(server.endpoint("checkout"), "test")
+        accounts = accounts_of(server.identities, server.settings)
+        accounts["checkout"]["users"] = []
+        (server.folder / "accounts.conf").write_text(accounts_file(accounts))
+        server.reload()
+        key = next(one.keys[0] for one in server.identities if one.name == "checkout")
+
+        async def log() -> str:
+            return server.log()
+
+        await eventually(log, lambda text: f'authentication error - Nkey "{key}"' in text)  # it comes back, in vain
+        assert not client.is_connected
+        await client.close()
 
 
 def test_every_role_is_on_the_page() -> None:
