@@ -116,7 +116,6 @@ class TestMigrate:
         line.run("migrate", "up", "head")
         assert line.json("migrate", "down", "base")["pending"] == empty["pending"]
 
-
     def test_each_phase_is_applied_by_itself(self, line: Line, at_servers: dict[str, str]) -> None:
         """On an empty database the additions are everything but the last removals."""
         run_apart(downgrade(at_servers["POSTGRES_DSN"], "base"))
