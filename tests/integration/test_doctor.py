@@ -20,7 +20,7 @@ import redis.asyncio
 from nats.aio.client import Client
 from typer.testing import CliRunner
 
-from streams import topology
+from streams import subjects, topology
 from streams.connection import connect
 from tests.behaviour.bus import eventually
 from tests.servers.deployed import Deployment, deployed
@@ -376,7 +376,7 @@ DAY_NS = 86_400_000_000_000
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
-        ({"max_age": 40 * DAY_NS}, Code.RETENTION_TOO_SHORT, "raise it above"),
+        ({"max_age": 40 * DAY_NS}, Code.RETENTION_TOO_SHORT, "raise RULESTREAM_DECISION_RETENTION_S above"),
         (
             {"duplicate_window": 25 * DAY_NS, "max_age": 25 * DAY_NS},
             Code.RETENTION_TOO_SHORT,
@@ -450,9 +450,9 @@ async def test_a_subscriber_that_is_behind(open_settings: Settings, monkeypatch:
         await client.jetstream().publish("decisions.matched.order", b"{}")
         one = await the_one(settings, Code.SUBSCRIBER_BEHIND, beside=IDLE)
         assert "1 message waiting for the subscriber DECISIONS/billing" in one.found
-        subscription = await client.jetstream().pull_subscribe_bind("billing", "DECISIONS")
-        for message in await subscription.fetch(1):
-            await message.ack_sync()
+        delivered = await client.subscribe(subjects.deliver(subjects.DECISIONS, "billing"), queue="billing")
+        message = await delivered.next_msg(timeout=30)
+        await message.ack_sync()
         assert set(await found_by(settings)) <= IDLE
     finally:
         await client.close()
