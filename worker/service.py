@@ -104,6 +104,11 @@ class Worker:
         self._has_lost = asyncio.Event()
 
     @property
+    def telemetry(self) -> Telemetry:
+        """What its parts tell."""
+        return self._telemetry
+
+    @property
     def health_port(self) -> int:
         """The port of the probes; 0 before the start."""
         return self._probes.port

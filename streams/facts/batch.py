@@ -31,7 +31,7 @@ from streams.wire import Publication
 DEFECT_RETRY_S: Final = 30.0
 UNSEEN_RETRY_S: Final = 1.0
 # Of a batch's facts the first, every so many, and the last are looked at for their latency; of a few all.
-SAMPLED_EVERY: Final = 64
+SAMPLED_EVERY: Final = 128
 FEW: Final = 4
 
 

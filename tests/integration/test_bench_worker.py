@@ -10,7 +10,18 @@ import pytest
 
 from tests.behaviour.bus import connected
 from tests.servers.operations import run_apart
-from worker.bench import backlog, commands, jetstream, latency, listing, pipeline, starting, stopping, workload
+from worker.bench import (
+    backlog,
+    commands,
+    jetstream,
+    latency,
+    listing,
+    pipeline,
+    starting,
+    stopping,
+    telemetry,
+    workload,
+)
 from worker.bench.activation import activate
 from worker.bench.jetstream import Consumer
 from worker.bench.stack import At, BenchError, worker_on_a_stack
@@ -81,6 +92,7 @@ class Measured:
     backlog: backlog.BacklogReport
     start: starting.StartReport
     stops: list[stopping.Stop]
+    cost: telemetry.TelemetryReport
     refused: list[str]
     told: dict[str, list[int]] = field(default_factory=dict)
 
@@ -96,7 +108,7 @@ def measured() -> Iterator[Measured]:
 
 
 async def measure() -> Measured:
-    told: dict[str, list[int]] = {name: [] for name in ("pairs", "latency", "backlog", "start", "stop")}
+    told: dict[str, list[int]] = {name: [] for name in ("pairs", "latency", "backlog", "start", "stop", "telemetry")}
     async with worker_on_a_stack() as at:
         every = list(workload.rules())
         await activate(at, [*every[:9], every[80]])  # the last has the effect
@@ -114,7 +126,8 @@ async def measure() -> Measured:
             await Consumer(at.connection, "FACTS", "rulestream-facts", at.worker).until_asked()
         started = await starting.start(at, 10, 1, told["start"].append)
         stops = await stopping.stop(at, 20_000, 1, told["stop"].append)
-    return Measured(race, late, waiting, started, stops, [refused.value.message, ended.value.message], told)
+        cost = await telemetry.compare(at, 80, 1, 10, update=told["telemetry"].append)
+    return Measured(race, late, waiting, started, stops, cost, [refused.value.message, ended.value.message], told)
 
 
 async def a_fact_that_is_not_decided(at: At) -> None:
@@ -169,6 +182,13 @@ def test_a_backlog_is_published_and_decided(measured: Measured) -> None:
     assert measured.told["backlog"][-1] == 2_000
     assert 0 < found.before_mb <= found.worker_peak_mb < found.peak_mb
     assert found.disk_mb > 0
+
+
+def test_facts_are_decided_with_telemetry_and_without(measured: Measured) -> None:
+    (pair,) = measured.cost.pairs
+    assert pair.on_us > 0 < pair.off_us
+    assert measured.cost.spans > 0 < measured.cost.metrics
+    assert measured.told["telemetry"] == [1]
 
 
 def test_workers_are_started_with_a_cache_and_without(measured: Measured) -> None:

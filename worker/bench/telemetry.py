@@ -1,17 +1,19 @@
 """What telemetry costs a worker: the processor time of a fact with it, beside that without it, in pairs.
 
-Every pair has two new workers on the same servers, so that no process's luck is taken for a cost. Each has a consumer
-of its own, and decides new facts of the same kind while the other's consumer is paused. Both are warmed up first, and
-then take many short turns, so that what else the machine does meets both alike.
+Where its memory happens to lie makes a process some per cent faster or slower than the next one. So the two sides of a
+pair are one worker, whose telemetry is switched on and off for turns that alternate, and each pair has a new one.
+What telemetry does counts as its cost, sending its spans included; that its libraries are loaded is on both sides. A
+pair's cost is the median of its turns, since other processes meet some of them.
 
 Publishers trace: every fact has a ``traceparent``, and one in a hundred says that its publisher records it. With
-telemetry a worker counts and times, sends spans and metrics to a collector, follows as many facts as it does by
-default, and its metrics are read once in a round.
+telemetry the worker counts and times, follows as many facts as it does by default, and sends spans and metrics to a
+collector; its metrics are read once in a pair.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 import statistics
@@ -19,7 +21,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,17 +36,21 @@ from worker.bench.jetstream import Consumer
 from worker.bench.otlp_sink import Counts
 from worker.bench.profiling import find_profiler, profiled
 from worker.bench.stack import At, BenchError, worker_on_a_stack
-from worker.demo.run import health_port, launch_worker
+from worker.demo.run import health_port
 from worker.embedded.ports import free_port
 from worker.embedded.process import Command, ServerProcess, StopSteps, until
 
-FACTS: Final = 40_000
+FACTS: Final = 80_000
 PAIRS: Final = 7
 COST_MAX: Final = 0.03
 SAMPLED_EVERY: Final = 100
 TURNS: Final = 8  # of each side in a pair: a round's facts are parted among them
 
+_CONSUMER: Final = "rulestream-facts"
+_SEND_S: Final = 0.5
+_NEVER_MS: Final = "3600000"
 _STOP_S: Final = 5.0
+_WORKER_STOP_S: Final = 40.0
 _CPU_CLOCK: Final = 2  # of a process, all its threads together, as Linux numbers its clocks
 _SAMPLED, _UNSAMPLED = "01", "00"
 
@@ -78,7 +84,7 @@ class TelemetryReport(msgspec.Struct, rename="camel", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One of a pair: a worker, its consumer, and where its metrics are."""
+    """A worker, by its consumer, and where its metrics are."""
 
     consumer: Consumer
     metrics: str
@@ -93,15 +99,56 @@ async def measure(
     async with worker_on_a_stack() as at:
         await activate(at, workload.rules(rules))
         await at.worker.stop()
-        async with _sink(at) as endpoint:
-            course = await _Course.opened(at, endpoint, facts)
-            found: list[Pair] = []
-            for number in range(pairs):
-                found.append(await course.pair(on_first=number % 2 == 0))
-                update(number + 1)
-            if profile is not None:
-                await course.profile(profile)
-            return report_of(facts, rules, found, await _counts(endpoint))
+        return await compare(at, facts, pairs, rules, profile, update)
+
+
+async def compare(
+    at: At,
+    facts: int,
+    pairs: int,
+    rules: int,
+    profile: Path | None = None,
+    update: Callable[[int], None] = lambda _: None,
+) -> TelemetryReport:
+    """Run the pairs on servers whose worker was stopped and whose ruleset has so many rules.
+
+    Raises BenchError for facts that were not decided, or not counted.
+    """
+    async with _sink(at) as endpoint:
+        course = await _Course.opened(at, endpoint, facts)
+        found: list[Pair] = []
+        for number in range(pairs):
+            found.append(await course.pair(on_first=number % 2 == 0))
+            update(number + 1)
+        if profile is not None:
+            await course.profile(profile)
+        return report_of(facts, rules, found, await _counts(endpoint))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Facts that a worker decided, and the seconds and processor time that it took."""
+
+    facts: int
+    seconds: float
+    cpu_s: float
+
+    @property
+    def us(self) -> float:
+        """Microseconds of processor time for a fact."""
+        return self.cpu_s / self.facts * 1e6
+
+
+def pair_of(on: Sequence[Turn], off: Sequence[Turn], beside_s: float, *, on_first: bool) -> Pair:
+    """Take the medians of turns that were one beside the other; ``beside_s`` of processor time is telemetry's too."""
+    cost = statistics.median(one.us / other.us for one, other in zip(on, off, strict=True)) - 1
+    return Pair(
+        on_first,
+        round(statistics.median(one.us for one in on) + beside_s / sum(one.facts for one in on) * 1e6, 3),
+        round(statistics.median(one.us for one in off), 3),
+        round(cost + beside_s / sum(one.cpu_s for one in off), 4),
+        *(round(sum(one.facts for one in each) / sum(one.seconds for one in each), 1) for each in (on, off)),
+    )
 
 
 def report_of(facts: int, rules: int, pairs: Sequence[Pair], counts: Counts) -> TelemetryReport:
@@ -135,15 +182,6 @@ def traced(messages: Sequence[Publication], traces: Sequence[str]) -> list[Publi
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
-    """Facts that a worker decided, and the seconds and processor time that it took."""
-
-    facts: int
-    seconds: float
-    cpu_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Course:
     """Where pairs are run, and with what facts."""
 
@@ -160,79 +198,93 @@ class _Course:
         return cls(at, endpoint, publisher, workload.Facts(f"order-{secrets.token_hex(8)}"), facts)
 
     async def pair(self, *, on_first: bool) -> Pair:
-        """Start two workers, warm them up, and measure one after the other."""
-        async with AsyncExitStack() as stack:
-            sides = {is_on: await stack.enter_async_context(self._side(is_on=is_on)) for is_on in (True, False)}
+        """Start a worker, warm it up, and measure it with telemetry and without."""
+        async with self._worker() as side:
             order = (True, False) if on_first else (False, True)
             for is_on in (*order, *order):
-                await self._turn(sides, is_on=is_on)
-            found: dict[bool, list[_Turn]] = {True: [], False: []}
+                await self._turn(side, is_on=is_on)
+            before = await _decided(side)
+            found: dict[bool, list[Turn]] = {True: [], False: []}
             for number in range(TURNS):
                 for is_on in order if number % 2 == 0 else reversed(order):
-                    found[is_on].append(await self._turn(sides, is_on=is_on))
-            for is_on, side in sides.items():
-                found[is_on].append(await _reading(side))
-        (on_us, on_rate), (off_us, off_rate) = (_sum(found[is_on]) for is_on in (True, False))
-        return Pair(on_first, on_us, off_us, round(on_us / off_us - 1, 4), on_rate, off_rate)
+                    found[is_on].append(await self._turn(side, is_on=is_on))
+            beside_s = await _telling(side)
+            counted, wanted = await _decided(side) - before, sum(one.facts for one in found[True])
+        if counted != wanted:
+            raise BenchError(f"telemetry counted {counted:g} facts of the {wanted} that were decided with it")
+        return pair_of(found[True], found[False], beside_s, on_first=on_first)
 
     async def profile(self, file: Path) -> None:
         """Profile a worker with telemetry."""
-        async with self._side(is_on=True) as side:
-            await self._turn({True: side}, is_on=True)
+        async with self._worker() as side:
+            await self._turn(side, is_on=True)
             async with profiled(side.consumer.taker.pid, file):
                 for _ in range(TURNS):
-                    await self._turn({True: side}, is_on=True)
+                    await self._turn(side, is_on=True)
 
     @asynccontextmanager
-    async def _side(self, *, is_on: bool) -> AsyncIterator[_Side]:
-        name = "telemetry-on" if is_on else "telemetry-off"
-        folder = self.at.stack.data_dir / name
-        settings = {"RULESTREAM_FACTS_CONSUMER": name, "RULESTREAM_TELEMETRY": "on" if is_on else "off"}
-        if is_on:
-            settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = self.endpoint
-        worker = await launch_worker(self.at.stack.addresses, folder, **settings)
+    async def _worker(self) -> AsyncIterator[_Side]:
+        addresses, folder = self.at.stack.addresses, self.at.stack.data_dir / "telemetry"
+        worker = await ServerProcess.launch(
+            Command(
+                argv=(sys.executable, "-m", "worker.bench.switched_worker"),
+                log=folder / "worker.log",
+                stop=StopSteps(orderly=((signal.SIGTERM, _WORKER_STOP_S),), orphaned=((signal.SIGTERM, _STOP_S),)),
+                env={
+                    "RULESTREAM_NATS_URL": addresses.nats,
+                    "RULESTREAM_POSTGRES_DSN": addresses.postgres,
+                    "RULESTREAM_REDIS_URL": addresses.redis,
+                    "RULESTREAM_HTTP_PORT": "0",
+                    "OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint,
+                    "OTEL_BSP_SCHEDULE_DELAY": _NEVER_MS,  # but when it is told to
+                    **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+                },
+            )
+        )
         try:
             port = await health_port(worker)
-            consumer = Consumer(self.at.connection, "FACTS", name, worker)
-            await consumer.pause()
+            consumer = Consumer(self.at.connection, "FACTS", _CONSUMER, worker)
             yield _Side(consumer, f"http://127.0.0.1:{port}/metrics")
         finally:
             await worker.stop()
 
-    async def _turn(self, sides: dict[bool, _Side], *, is_on: bool) -> _Turn:
-        """Have one side decide new facts."""
+    async def _turn(self, side: _Side, *, is_on: bool) -> Turn:
+        """Have the worker decide new facts, with telemetry or without."""
         facts = max(self.facts // TURNS, 1)
-        for one in sides.values():
-            await one.consumer.pause()
+        await side.consumer.pause()
+        pid = side.consumer.taker.pid
+        os.kill(pid, signal.SIGUSR1 if is_on else signal.SIGUSR2)
         await jetstream.purge(self.at.connection, "FACTS", "DECISIONS", "EFFECTS")
         messages = self.supply.take(facts, effects=True)
         await jetstream.publish(self.publisher, traced(messages, [secrets.token_hex(16) for _ in messages]))
-        side = sides[is_on]
         await side.consumer.until_asked()
-        pid = side.consumer.taker.pid
         before, started = _cpu_s(pid), time.perf_counter()
         await side.consumer.resume()
         await side.consumer.until_done()
-        turn = _Turn(facts, time.perf_counter() - started, _cpu_s(pid) - before)
-        await side.consumer.pause()
+        seconds = time.perf_counter() - started
+        turn = Turn(facts, seconds, _cpu_s(pid) - before)
         decided = await jetstream.count(self.at.connection, "DECISIONS")
         if decided != facts:
             raise BenchError(f"of {facts} facts {decided} were decided:\n{side.consumer.taker.log_tail()}")
         return turn
 
 
-async def _reading(side: _Side) -> _Turn:
-    """Have a side tell its metrics: what Prometheus does each quarter of a minute."""
-    before = _cpu_s(side.consumer.taker.pid)
+async def _decided(side: _Side) -> float:
+    """Return how many facts a worker's metrics say that it decided."""
+    for line in (await asyncio.to_thread(_get, side.metrics)).decode().splitlines():
+        if line.startswith("rulestream_facts_decided_total"):
+            return float(line.rpartition(" ")[2])
+    raise BenchError("the worker does not tell its metrics")
+
+
+async def _telling(side: _Side) -> float:
+    """Have a worker tell its metrics and send its spans; returns the processor time of that in seconds."""
+    pid = side.consumer.taker.pid
+    before = _cpu_s(pid)
     await asyncio.to_thread(_get, side.metrics)
-    return _Turn(0, 0.0, _cpu_s(side.consumer.taker.pid) - before)
-
-
-def _sum(turns: Sequence[_Turn]) -> tuple[float, float]:
-    """Return microseconds of processor time for a fact, and facts a second."""
-    facts = sum(one.facts for one in turns)
-    cpu_s, seconds = sum(one.cpu_s for one in turns), sum(one.seconds for one in turns)
-    return round(cpu_s / facts * 1e6, 3), round(facts / seconds, 1)
+    os.kill(pid, signal.SIGHUP)
+    await asyncio.sleep(_SEND_S)
+    return _cpu_s(pid) - before
 
 
 @asynccontextmanager

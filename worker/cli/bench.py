@@ -207,7 +207,7 @@ def pipeline(
 def telemetry(
     json: JsonOption = False,
     check: CheckOption = False,
-    facts: Annotated[int, typer.Option("--facts", min=1_000, max=1_000_000, help="So many facts a round.")] = 40_000,
+    facts: Annotated[int, typer.Option("--facts", min=1_000, max=1_000_000, help="So many facts a round.")] = 80_000,
     pairs: Annotated[int, typer.Option("--pairs", min=1, max=100, help="So many pairs of rounds.")] = 7,
     rules: RulesOption = 100,
     profile: ProfileOption = None,

@@ -30,7 +30,8 @@ _STAGES: Final = [{"stage": stage} for stage in names.BATCH_STAGE_DURATION.label
 class Metrics:
     """Counts and times what a worker does; a FactObserver, StorageObserver, CacheObserver and RulesetObserver.
 
-    Switched off it counts nothing, and tells of the process alone.
+    Made without it counts nothing, and tells of the process alone. ``is_on`` may be changed: what is done while it is
+    not set is not counted.
     """
 
     def __init__(
@@ -88,7 +89,8 @@ class Metrics:
 
     def time(self, histogram: Instrument, value: float) -> None:
         """Tell a histogram without labels of one more value."""
-        self._histograms[histogram.name].record(value)
+        if self.is_on:
+            self._histograms[histogram.name].record(value)
 
     def batch_settled(self, report: BatchReport) -> None:
         if not self.is_on:

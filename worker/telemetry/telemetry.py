@@ -54,12 +54,12 @@ class Telemetry(Metrics):
     @property
     def tracer(self) -> FactTracer | None:
         traces = self._fact_traces
-        return traces if traces is not None and traces.may_begin() else None
+        return traces if traces is not None and self.is_on and traces.may_begin() else None
 
     @property
     def serving_traces(self) -> ServingTraces | None:
         """Who follows commands and queries."""
-        return self._serving_traces
+        return self._serving_traces if self.is_on else None
 
     def batch_settled(self, report: BatchReport) -> None:
         super().batch_settled(report)
@@ -87,6 +87,11 @@ class Telemetry(Metrics):
     def _served(self, role: Role, result: str, seconds: float) -> None:
         is_error = result != OK
         self._tallies[role].count(seconds, errors=is_error, last_error=result if is_error else "")
+
+    def flush(self) -> None:
+        """Send away the spans that wait; blocks until the collector has answered, or did not."""
+        if self._spans is not None:
+            self._spans.force_flush()
 
     async def end(self) -> None:
         """Tell and send away what is left, within ``LAST_EXPORT_S`` seconds."""
