@@ -176,6 +176,7 @@ def test_from_a_rule_to_a_decision_everybody_as_themselves(
     assert [match["ruleId"] for match in found["matches"]] == [rule]
     as_("engineer")
     assert line.json("topology", "diff")["differences"] == []
+    assert line.run("dead", "list").exit_code == 0
     as_("dave")
     assert line.json("decision", "get", found["decisionId"])["outcome"] == "matched"
     assert not [one for one in logs if one["event"] == "permission_denied"]

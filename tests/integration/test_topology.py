@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
 from nats.js.errors import BadRequestError
 
+from streams.jetstream import ask
 from streams.topology import Difference, TopologyError, TopologySettings, apply, diff, topology
 
 WANTED = topology(TopologySettings())
@@ -119,3 +120,16 @@ def test_a_difference_reads_as_a_sentence() -> None:
     difference = Difference("stream", "FACTS", "max_age", 2, 1)
     assert not difference.is_missing
     assert str(difference) == "stream FACTS: max_age is 1, wanted 2"
+
+
+async def test_a_stream_that_lets_a_client_have_the_server_do_harm_is_told_and_left_alone(client: Client) -> None:
+    """Roll-ups and TTL delete what others stored; direct gets and copies go past the streams' API."""
+    harmful = {"allow_rollup_hdrs": True, "allow_msg_ttl": True, "allow_direct": True, "allow_atomic": True}
+    facts = next(spec for spec in WANTED.streams if spec.name == "FACTS")
+    await ask(client, "STREAM.CREATE.FACTS", {**facts.config, **harmful})
+    applied = await apply(WANTED, client, client)
+    told = {difference.setting for difference in applied.differences if difference.name == "FACTS"}
+    assert told == set(harmful)
+    config = (await ask(client, "STREAM.INFO.FACTS"))["config"]
+    assert all(config[setting] for setting in harmful)
+    assert {one.setting for one in await diff(WANTED, client, client)} == set(harmful)
