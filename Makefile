@@ -5,6 +5,7 @@ FUZZ_RUNS ?= 100000
 GOVERNANCE_SEQUENCES ?= 1000
 DETECTION_RULES ?= 3000
 DETECTION_EVENTS ?= 5000
+IMAGE ?= rulestream:0.1.0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -86,9 +87,12 @@ detection: $(STAMP) ## the long form of the proof by security rules: DETECTION_R
 faults: $(STAMP) ## the long form of the fault suite: every fault on real servers; ONLY=name, SEED=n, TIMES=n for one of them
 	@ONLY="$(ONLY)" SEED="$(SEED)" TIMES="$(TIMES)" RENEW="$(RENEW)" $(BIN)/python -m tests.faults
 
-image: ## the worker's image, as deploy/Dockerfile makes it, and what is promised of it (needs a Docker engine); ARGS="…" are docker build's
-	@docker build -f deploy/Dockerfile -t rulestream:0.1.0 $(ARGS) .
-	@deploy/check-image.sh rulestream:0.1.0
+image: ## the worker's image and what is promised of it (needs a Docker engine); ARGS="…" are docker build's
+	@docker build -f deploy/Dockerfile -t $(IMAGE) $(ARGS) .
+	@deploy/check-image.sh $(IMAGE)
+
+guide: $(STAMP) ## docs/operations.md replayed on a Docker engine, from a build to a restored backup; SHOW=1 shows all that is said
+	@$(BIN)/python -m tests.guide
 
 upgrade: $(STAMP) ## a rolling upgrade from a commit's own code to this, and back, under load: FROM=<git ref>, SEED=n
 	@FROM="$(FROM)" SEED="$(SEED)" FACTS="$(FACTS)" $(BIN)/python -m tests.faults.upgrade

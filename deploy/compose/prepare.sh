@@ -6,7 +6,7 @@
 #   deploy/compose/prepare.sh [--here] [--into DIR] [NAME=ROLE,…]…
 #
 # Programs run in the worker's image, so that nothing but an engine is needed; --here runs this machine's rulestream and
-# openssl. The names are the first identities beside the worker's and the engineer's.
+# openssl. The names are identities beside the worker's and the engineer's; who is there already stays as he is.
 #
 # A container sees these files with the owner and the mode that they have here, and runs as another user: so each file
 # may be read by all, and the folder entered by its owner alone, past whom nobody else gets.
@@ -24,8 +24,6 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ ${#identities[@]} -gt 0 ] || identities=(alice=author bob=approver,operator checkout=publisher billing=subscriber)
-
 umask 022
 mkdir -p -m 700 "$folder"
 chmod 700 "$folder"
@@ -66,7 +64,18 @@ if [ ! -s nats/server.pem ]; then
 fi
 cp ca.pem nats/ca.pem
 
-[ -s identities/identities.toml ] || run rulestream nats-config init identities "${identities[@]/#/--identity=}"
+if [ ! -s identities/identities.toml ]; then
+    [ ${#identities[@]} -gt 0 ] || identities=(alice=author bob=approver,operator checkout=publisher billing=subscriber)
+    run rulestream nats-config init identities "${identities[@]/#/--identity=}"
+fi
+for identity in "${identities[@]}"; do
+    name=${identity%%=*}
+    if ! grep -q "^\[identities\.\"\?$name\"\?\]" identities/identities.toml; then
+        key=$(run rulestream nats-config new-key "identities/keys/$name.nk")
+        roles=$(sed 's/[^,]*/"&"/g; s/,/, /g' <<< "${identity#*=}")
+        printf '\n[identities."%s"]\nroles = [%s]\nkeys = ["%s"]\n' "$name" "$roles" "$key" >> identities/identities.toml
+    fi
+done
 run rulestream nats-config write identities/identities.toml --out nats
 chmod 755 identities/keys
 chmod 644 identities/keys/*.nk

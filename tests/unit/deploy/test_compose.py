@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -242,9 +243,27 @@ def test_what_is_prepared_fits_together(secrets: Path) -> None:
 
 def test_preparing_again_changes_nothing(secrets: Path) -> None:
     before = _files(secrets)
-    _prepare(secrets, "eve=admin")
+    _prepare(secrets)
+    _prepare(secrets, "alice=admin")
 
     assert _files(secrets) == before
+
+
+def test_an_identity_can_be_added_and_one_that_was_removed_does_not_come_back(tmp_path: Path) -> None:
+    """Who was removed by hand is locked out, also after the next run."""
+    _prepare(tmp_path / "secrets", "alice=author", "bob=approver,operator")
+    listed = tmp_path / "secrets/identities/identities.toml"
+    listed.write_text(re.sub(r'\[identities\."?alice"?\]\n.*\n.*\n', "", listed.read_text("utf-8")), "utf-8")
+    _prepare(tmp_path / "secrets", "carol=viewer,operator")
+    _prepare(tmp_path / "secrets")
+
+    policy = tomllib.loads((tmp_path / "secrets/nats/rulestream.toml").read_text("utf-8"))["role_policy"]
+    assert {name: set(roles) for name, roles in policy.items()} == {
+        "bob": {"approver", "operator"},
+        "carol": {"viewer", "operator"},
+    }
+    assert "rules.command.alice" not in (tmp_path / "secrets/nats/accounts.conf").read_text("utf-8")
+    assert "rules.command.carol" in (tmp_path / "secrets/nats/accounts.conf").read_text("utf-8")
 
 
 def test_the_secrets_stay_out_of_the_repository_and_of_the_image() -> None:
