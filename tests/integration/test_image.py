@@ -23,6 +23,8 @@ from tests.behaviour.bus import connected, eventually
 from tests.servers.engine import engine_answers
 from worker.embedded.ports import free_port
 
+pytestmark = pytest.mark.skipif(not engine_answers(), reason="no Docker engine answers")
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy/Dockerfile"
 FACTS = 20_000
@@ -47,9 +49,7 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
-    """Build the image, unless one is named, and remove it at the end; skip where that cannot be, and say why."""
-    if not engine_answers():
-        pytest.skip("no Docker engine answers")
+    """Build the image, unless one is named, and remove it at the end; skip where its base is missing, and say so."""
     if named := os.environ.get("RULESTREAM_TEST_IMAGE"):
         yield named
         return

@@ -243,7 +243,6 @@ def test_what_is_prepared_fits_together(secrets: Path) -> None:
 
 def test_preparing_again_changes_nothing(secrets: Path) -> None:
     before = _files(secrets)
-    _prepare(secrets)
     _prepare(secrets, "alice=admin")
 
     assert _files(secrets) == before
@@ -255,7 +254,6 @@ def test_an_identity_can_be_added_and_one_that_was_removed_does_not_come_back(tm
     listed = tmp_path / "secrets/identities/identities.toml"
     listed.write_text(re.sub(r'\[identities\."?alice"?\]\n.*\n.*\n', "", listed.read_text("utf-8")), "utf-8")
     _prepare(tmp_path / "secrets", "carol=viewer,operator")
-    _prepare(tmp_path / "secrets")
 
     policy = tomllib.loads((tmp_path / "secrets/nats/rulestream.toml").read_text("utf-8"))["role_policy"]
     assert {name: set(roles) for name, roles in policy.items()} == {
