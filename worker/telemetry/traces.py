@@ -6,6 +6,7 @@ many facts a second at most. All others pass their ``traceparent`` on unchanged,
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,25 +41,28 @@ Attributes = dict[str, AttributeValue]
 
 
 class TraceBudget:
-    """How many steps may begin: ``per_second``, and as many at once after a quiet second, but at least one."""
+    """How many steps may begin: ``per_second`` of them, below one a second one in as many seconds as that gives.
+
+    All that a second allows may begin at its start: steps of few batches cost less than as many of many.
+    """
 
     def __init__(self, per_second: float, elapsed_s: Callable[[], float] = time.monotonic) -> None:
-        self._per_second = per_second
         self._elapsed_s = elapsed_s
-        self._most = max(per_second, 1.0) if per_second else 0.0
+        self._most = max(int(per_second), 1) if per_second else 0
+        self._period_s = self._most / per_second if per_second else math.inf
         self._left = self._most
         self._at = elapsed_s()
 
     def refill(self) -> bool:
         """Take the time that went by into account; say whether there is one to take."""
         now = self._elapsed_s()
-        self._left = min(self._left + (now - self._at) * self._per_second, self._most)
-        self._at = now
-        return self._left >= 1
+        if now - self._at >= self._period_s:
+            self._left, self._at = self._most, now
+        return self._left > 0
 
     def take(self) -> bool:
         """Take one of those that the last refill left, if there is one; quick, since many facts may ask."""
-        if self._left < 1:
+        if not self._left:
             return False
         self._left -= 1
         return True
