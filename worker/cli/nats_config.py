@@ -19,7 +19,7 @@ def write(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write; files there are replaced.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Write accounts.conf for the server, and rulestream.toml (RULESTREAM_CONFIG) for workers. Neither holds a secret."""
+    """Write accounts.conf for the server and rulestream.toml for workers (RULESTREAM_CONFIG); no secret is in them."""
     from domain.errors import RulestreamError
     from worker.cli.output import exit_with, print_json
     from worker.cli.running import settings_or_exit
