@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import pytest_asyncio
 
 from domain.roles import VERBS
 from domain.roles import Role as ActorRole
@@ -31,12 +32,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         yield found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(server: Secured) -> AsyncIterator[Stage]:
     async with staged(server) as found:
         yield found
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("row", ROWS, ids=str)
 async def test_what_the_page_says_is_so(stage: Stage, row: Row) -> None:
     assert await stage.holds(row)
