@@ -114,6 +114,7 @@ async def compare(
 
     Raises BenchError for facts that were not decided, or not counted.
     """
+    await jetstream.purge(at.connection, "FACTS")  # or the first worker would begin with what is left there
     async with _sink(at) as endpoint:
         course = await _Course.opened(at, endpoint, facts)
         found: list[Pair] = []
