@@ -30,6 +30,13 @@ _SECOND_NS: Final = 1_000_000_000
 _UUID: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TOKENS: Final = f"1 to 16 tokens of `[A-Za-z0-9_-]`, joined by dots, {DOTTED_NAME_BYTES_MAX} bytes at most"
 
+_DURABLY: Final = (
+    "A subscriber named in `RULESTREAM_DECISION_SUBSCRIBERS` has a durable consumer of its own: it subscribes to "
+    f"`{subjects.deliver(subjects.DECISIONS, '<name>')}` and `{subjects.deliver(subjects.EFFECTS, '<name>')}` in the "
+    "queue group `<name>`, gets the same messages, acknowledges each on its reply subject, and misses none while it is "
+    "away."
+)
+
 ACTOR: Final[Data] = {
     "description": "Who sends: one token. It is the identity: the NATS server's permissions decide who may publish "
     "under which actor, and nothing in a payload can change it.",
@@ -134,7 +141,7 @@ def channels() -> dict[str, Data]:
             subjects.effect("{effectName}"),
             "Effects",
             "What rules `emit`, beside the decision: published after it is stored, at least once. Act once for each "
-            "effect id (`Nats-Msg-Id`).",
+            f"effect id (`Nats-Msg-Id`). {_DURABLY}",
             ["Effect"],
             stream=streams[subjects.EFFECTS],
             parameters={"effectName": _dotted("The effect's name, of the rule's `emit`.", "loyalty.points")},
@@ -176,7 +183,7 @@ def _decisions(outcome: str, stream: StreamSpec) -> Data:
         subjects.decision("{factType}", matched=outcome == "matched"),
         f"{outcome.title()} decisions",
         f"{told[outcome]} A decision is stored before it is published, and stands for ever, byte for byte. A crash may "
-        "repeat a message beyond the stream's duplicate window: act once for each `decisionId`.",
+        f"repeat a message beyond the stream's duplicate window: act once for each `decisionId`. {_DURABLY}",
         [f"{outcome.title()}Decision"],
         stream=stream,
         parameters={
