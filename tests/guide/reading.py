@@ -15,7 +15,7 @@ _VARYING = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{12,64}\b"), "ID"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "TIME"),
     (re.compile(r"\b(?:About an?|\d+) (?:second|minute|hour)s?(?: ago)?\b"), "AGE"),
-    (re.compile(r"\b\d[\d.,]* ?(?:[kKMGT]?i?B|bytes|%|m?s\b|a second)|\b\d+m[\d.]+s\b"), "AMOUNT"),
+    (re.compile(r"\b\d[\d.,]* ?(?:[kKMGT]?i?B|[kMGT]\b|bytes|%|m?s\b|a second)|\b\d+m[\d.]+s\b"), "AMOUNT"),
     (re.compile(r"\s+"), " "),
 )
 
