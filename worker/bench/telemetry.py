@@ -3,7 +3,7 @@
 Where its memory happens to lie makes a process some per cent faster or slower than the next one. So the two sides of a
 pair are one worker, whose telemetry is switched on and off for turns that alternate, and each pair has a new one.
 What telemetry does counts as its cost, sending its spans included; that its libraries are loaded is on both sides. A
-pair's cost is the median of its turns, since other processes meet some of them.
+pair's cost is that of each side's best turn, since other processes only ever add to what a turn takes.
 
 Publishers trace: every fact has a ``traceparent``, and one in a hundred says that its publisher records it. With
 telemetry the worker counts and times, follows as many facts as it does by default, and sends spans and metrics to a
@@ -141,13 +141,14 @@ class Turn:
 
 
 def pair_of(on: Sequence[Turn], off: Sequence[Turn], beside_s: float, *, on_first: bool) -> Pair:
-    """Take the medians of turns that were one beside the other; ``beside_s`` of processor time is telemetry's too."""
-    cost = statistics.median(one.us / other.us for one, other in zip(on, off, strict=True)) - 1
+    """Take each side's best turn; ``beside_s`` of processor time is telemetry's too, spread over its turns."""
+    on_us = min(one.us for one in on) + beside_s / sum(one.facts for one in on) * 1e6
+    off_us = min(one.us for one in off)
     return Pair(
         on_first,
-        round(statistics.median(one.us for one in on) + beside_s / sum(one.facts for one in on) * 1e6, 3),
-        round(statistics.median(one.us for one in off), 3),
-        round(cost + beside_s / sum(one.cpu_s for one in off), 4),
+        round(on_us, 3),
+        round(off_us, 3),
+        round(on_us / off_us - 1, 4),
         *(round(sum(one.facts for one in each) / sum(one.seconds for one in each), 1) for each in (on, off)),
     )
 
