@@ -15,6 +15,7 @@ from streams.discovery import Discovery, Endpoint, Tally
 from worker.migrations.newest import SCHEMA_VERSION
 from worker.release import language_digest, this_release
 from worker.settings import Role, Settings
+from worker.telemetry.identity import INSTANCE
 
 
 def worker_discovery(
@@ -22,11 +23,13 @@ def worker_discovery(
 ) -> Discovery:
     """Describe a worker with its settings; ``tallies`` has one for each of facts, commands and queries.
 
-    Its metadata tells host, roles, and by digests what must be alike in every worker: the role policy, the rule
-    language and the code. The ruleset's revision and digest, which change, are among each endpoint's statistics.
+    Its metadata tells host, instance (as logs, traces and metrics do), roles, and by digests what must be alike in all
+    workers: the role policy, the rule language and the code. The ruleset's revision and digest, which change, are among
+    each endpoint's statistics.
     """
     metadata = {
         "host": platform.node(),
+        "instance": INSTANCE,
         "roles": ",".join(sorted(role.value for role in settings.roles)),
         "policy": settings.role_policy.digest or "",
         "language": language_digest().hex()[:16],

@@ -17,6 +17,7 @@ from nats.micro.service import ServiceInfo, ServicePing, ServiceStats
 from tests.behaviour.bus import connected, eventually
 from worker.service import Worker, running_worker
 from worker.settings import load_settings
+from worker.telemetry.identity import INSTANCE
 
 ANSWER_WAIT_S = 10.0
 
@@ -56,6 +57,7 @@ async def test_every_worker_is_found_by_a_ping(addresses: dict[str, str]) -> Non
             assert {(one.name, one.version) for one in pings} == {("rulestream", version("rulestream"))}
             assert {one.metadata["roles"] for one in pings} == {"facts,relay", "commands,queries"}
             assert len({one.id for one in pings}) == 2
+            assert {one.metadata["instance"] for one in pings} == {INSTANCE}
             for shared in ("policy", "language", "code", "schema"):
                 assert len({one.metadata[shared] for one in pings}) == 1, shared
 
