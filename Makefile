@@ -9,8 +9,8 @@ IMAGE ?= rulestream:0.1.0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# What is tested side by side with the parts: a worker that is used; and, one after the other, workers that outlive faults
-# and parts that need servers. Workers that outlive faults are not measured: they are processes under load, which
+# What is tested side by side with the parts: a worker that is used, workers that outlive faults, and parts that need
+# servers. Workers that outlive faults are not measured: they are processes under load, which
 # measuring slows down, and what they run is measured elsewhere.
 USED := tests/behaviour tests/cli tests/governance
 OUTLIVING := tests/end_to_end tests/faults
@@ -35,17 +35,18 @@ run: $(STAMP) ## the main job: real servers, real rules, real facts, from start 
 dev: $(STAMP) ## a worker on an embedded stack, until Ctrl-C
 	@$(BIN)/rulestream dev
 
-test: $(STAMP) ## every test, with coverage, in three runs side by side; ARGS="…" are pytest's own, for some of them
+test: $(STAMP) ## every test, with coverage, in four runs side by side; ARGS="…" are pytest's own, for some of them
 	@$(BIN)/coverage erase
 	@if [ -n "$(ARGS)" ]; then $(BIN)/coverage run -m pytest $(ARGS); else \
 		mkdir -p build; \
 		$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(USED) $(OUTLIVING) $(SERVED)) > build/tests-of-parts.log 2>&1 & parts=$$!; \
-		{ $(BIN)/python -m pytest $(OUTLIVING) > build/tests-of-outliving.log 2>&1; outliving=$$?; \
-			$(BIN)/coverage run -m pytest $(SERVED) > build/tests-of-served.log 2>&1 && [ $$outliving -eq 0 ]; } & served=$$!; \
+		$(BIN)/python -m pytest $(OUTLIVING) > build/tests-of-outliving.log 2>&1 & outliving=$$!; \
+		$(BIN)/coverage run -m pytest $(SERVED) > build/tests-of-served.log 2>&1 & served=$$!; \
 		$(BIN)/coverage run -m pytest $(USED); used=$$?; \
+		wait $$outliving; outliving=$$?; cat build/tests-of-outliving.log; \
 		wait $$parts; parts=$$?; cat build/tests-of-parts.log; \
-		wait $$served; served=$$?; cat build/tests-of-outliving.log build/tests-of-served.log; \
-		[ $$used -eq 0 ] && [ $$parts -eq 0 ] && [ $$served -eq 0 ]; fi
+		wait $$served; served=$$?; cat build/tests-of-served.log; \
+		[ $$used -eq 0 ] && [ $$outliving -eq 0 ] && [ $$parts -eq 0 ] && [ $$served -eq 0 ]; fi
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=85 --show-missing
 	@$(BIN)/coverage report --fail-under=95 --include='domain/*' > /dev/null || { echo 'domain: coverage under 95 %'; exit 1; }

@@ -7,7 +7,6 @@ import dataclasses
 import gzip
 import importlib.util
 import json
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -78,7 +77,6 @@ async def worker_process(addresses: Addresses, folder: Path, **settings: object)
         "RULESTREAM_REDIS_URL": addresses.redis,
         "RULESTREAM_HTTP_PORT": "0",
         **{f"RULESTREAM_{name.upper()}": str(value) for name, value in settings.items()},
-        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
     }
     steps = ((signal.SIGTERM, STOP_WAIT_S),)
     process = await ServerProcess.launch(

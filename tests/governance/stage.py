@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -146,13 +145,12 @@ class Stage:
             "ROLE_POLICY": json.dumps({**vocabulary.ROLES, KEEPER: ("operator",), "*": ("viewer",)}),
         }
         environment = {f"RULESTREAM_{name}": value for name, value in settings.items()}
-        kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
         self._worker = worker = await ServerProcess.launch(
             Program(
                 argv=(sys.executable, *arguments),
                 log=self._folder / "worker.log",
                 stop=StopSteps(orderly=((signal.SIGTERM, STOP_WAIT_S),), orphaned=((signal.SIGTERM, 1.0),)),
-                env={**environment, **kept, "PYTHONPATH": str(PROJECT)},
+                env={**environment, "PYTHONPATH": str(PROJECT)},
                 cwd=PROJECT,
             )
         )

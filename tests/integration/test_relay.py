@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
 import sys
 import uuid
@@ -302,13 +301,12 @@ async def frozen_relay(where: str, addresses: Addresses, folder: Path) -> AsyncI
         "POSTGRES_TIMEOUT_S": str(IDLE_S / IDLE_TIMEOUTS),
     }
     environment = {f"RULESTREAM_{name}": value for name, value in settings.items()}
-    kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     process = await ServerProcess.launch(
         Command(
             argv=(sys.executable, str(Path(__file__).with_name("freezing_relay.py")), where),
             log=folder / "relay.log",
             stop=StopSteps(orderly=((signal.SIGTERM, 20.0),), orphaned=((signal.SIGTERM, 1.0),)),
-            env={**environment, **kept, "PYTHONPATH": str(PROJECT)},
+            env={**environment, "PYTHONPATH": str(PROJECT)},
             cwd=PROJECT,
         )
     )

@@ -239,7 +239,6 @@ class _Course:
                     "RULESTREAM_HTTP_PORT": "0",
                     "OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint,
                     "OTEL_BSP_SCHEDULE_DELAY": _NEVER_MS,  # but when it is told to
-                    **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
                 },
             )
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -174,7 +173,6 @@ async def launch_worker(addresses: Addresses, folder: Path, **settings: str) -> 
         "RULESTREAM_POSTGRES_DSN": addresses.postgres,
         "RULESTREAM_REDIS_URL": addresses.redis,
         "RULESTREAM_HTTP_PORT": "0",
-        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         **settings,
     }
     return await ServerProcess.launch(
