@@ -18,7 +18,7 @@ from nats.aio.subscription import Subscription
 from domain.errors import UnavailableError
 from streams.denials import Denial, Denials
 from streams.endpoint import Endpoint
-from streams.hearing import ERROR, HearingParser, Listener, hear
+from streams.hearing import ERROR, HearingParser, Listener, hear, read_headers
 
 # A server that hangs is left for another one after three such intervals: about as long as JetStream takes to elect
 # another leader of what it led.
@@ -134,9 +134,15 @@ class LenientClient(Client):
             self._on_closed()
         await super()._close(status, do_cbs)
 
+    async def _process_headers(self, headers: Any) -> dict[str, str] | None:
+        """Read a message's headers; nats-py raises for a first line outside UTF-8, which ends its read loop."""
+        return read_headers(bytes(headers)) if headers else None
+
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg:
+        if headers and reply.startswith(b"$JS.ACK."):  # stored, and so no status, whatever its sender wrote
+            headers.pop("Status", None)
         return Msg(
             _client=self,
             subject=subject.decode("utf-8", "replace"),

@@ -90,8 +90,11 @@ class Access:
     @property
     def permissions(self) -> Permissions:
         """What the account's users may do: what it imports, and to hear their own inbox."""
-        heard = (f"{self.inbox}.>", *(feed.subject for feed in self.feeds))
-        return Permissions(tuple(service.subject for service in self.services), heard)
+        name = self.inbox.removeprefix(f"{INBOX}_")
+        heard = [f"{self.inbox}.>"]
+        for feed in self.feeds:  # groups of a name are one over all accounts that import a feed: each has its own names
+            heard += [feed.subject, f"{feed.subject} {name}", f"{feed.subject} {name}.>"]
+        return Permissions(tuple(service.subject for service in self.services), tuple(heard))
 
 
 def inbox_prefix(name: str) -> str:
@@ -228,7 +231,8 @@ def _taking(stream: str, consumer: str) -> list[str]:
 
 def _acknowledgements(stream: str, consumer: str) -> tuple[str, str]:
     # The second form has a domain and an account's hash before the stream, as newer servers can be told to send.
-    return f"$JS.ACK.{stream}.{consumer}.>", f"$JS.ACK.*.*.{stream}.{consumer}.>"
+    # By their numbers of tokens, nine and eleven or more, neither can be read as the other form of another consumer's.
+    return f"$JS.ACK.{stream}.{consumer}.*.*.*.*.*", f"$JS.ACK.*.*.{stream}.{consumer}.*.*.*.*.>"
 
 
 @dataclass(frozen=True, slots=True)

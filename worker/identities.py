@@ -18,12 +18,13 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
 from domain.errors import InvalidRequestError, ValidationError
 from domain.identifiers import ACTOR_PATTERN, Actor, is_dotted_pattern
-from streams.permissions import ACTORS, PLANES, Role
+from streams.permissions import ACTORS, PLANES, Role, overlap
 from worker.nkey_files import is_public_key
 
 # Names of accounts that are not an identity's.
@@ -105,12 +106,20 @@ def _problems(name: str, entry: Any) -> Iterator[str]:
     keys = entry.get("keys")
     if not isinstance(keys, list) or len(keys) > KEYS_MAX or not all(map(is_public_key, keys)):
         yield f"{shown}: keys must be a list of at most {KEYS_MAX} public nkeys of users (U and 55 letters and digits)"
+    elif len(set(keys)) < len(keys):
+        yield f"{shown}: names a key twice"
     types = entry.get("fact_types")
     if types is not None:
         if Role.PUBLISHER not in held:
             yield f"{shown}: fact_types are a publisher's"
         if not isinstance(types, list) or not types or not all(map(_is_fact_pattern, types)):
             yield f"{shown}: fact_types must be a list of fact types, where * stands for a token and > for the rest"
+        else:  # the server would store a fact once for each that means it
+            yield from (
+                f"{shown}: some facts are of both fact_types {one} and {other}"
+                for one, other in combinations(types, 2)
+                if overlap(one, other)
+            )
 
 
 def _shared_keys(found: Mapping[str, Any]) -> Iterator[str]:

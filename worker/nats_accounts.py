@@ -31,7 +31,7 @@ SYSTEM: Final = "SYS"
 # One client's bounds. The payload: facts are at most 512 KiB, a command with a long rule or many rows less than this.
 CLIENT_LIMITS: Final = {
     "max_connections": 64,
-    "max_subscriptions": 1024,
+    "max_subscriptions": 128,
     "max_payload": 1024 * 1024,
     "max_leafnodes": 0,
 }

@@ -253,7 +253,7 @@ async def test_a_worker_that_may_not_do_what_it_needs_does_not_start_and_says_al
         "on the data plane: publish to decisions.>",
         "on the data plane: publish to effects.>",
         "on the data plane: publish to dead.>",
-        "on the data plane: publish to $JS.ACK.FACTS.rulestream-facts.>",
+        "on the data plane: publish to $JS.ACK.FACTS.rulestream-facts.*.*.*.*.*",
         "on the control plane: publish to rules.reply.>",
         "on the control plane: publish to rules.event.>",
         "on the control plane: subscribe to rules.query.*.*",

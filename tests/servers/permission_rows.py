@@ -21,7 +21,7 @@ from tests.servers.secured import WITNESSES, Secured
 PAGE: Final = Path(__file__).parents[2] / "docs" / "security.md"
 WAIT_S: Final = 10.0
 _ROW: Final = re.compile(r"\| ([\w-]+) \| `(PUB|SUB) ([^`]+)` \| (yes|no|own account|not stored) \|")
-_PARTS: Final = re.compile(r"(\S+)(?: REPLY (\S+))?(?: WITH ([\w-]+): (.+?))?(?: SAYING (\S+))?")
+_PARTS: Final = re.compile(r"(\S+)(?: QUEUE (\S+))?(?: REPLY (\S+))?(?: WITH ([\w-]+): (.+?))?(?: SAYING (\S+))?")
 # Which identity has something arrive on the subjects that a client hears.
 _SPEAKERS: Final[Mapping[str, str]] = {
     "rules.reply.": "worker-control",
@@ -51,6 +51,7 @@ class Row:
     reply: str | None = None
     header: tuple[str, str] | None = None
     payload: bytes = b""
+    queue: str = ""
 
     @property
     def named(self) -> str | None:
@@ -64,9 +65,10 @@ class Row:
         return self.named if self.named is not None and is_named else self.subject
 
     def __str__(self) -> str:
+        with_queue = f" QUEUE {self.queue}" if self.queue else ""
         with_reply = f" REPLY {self.reply}" if self.reply else ""
         with_header = f" WITH {self.header[0]}: {self.header[1]}" if self.header else ""
-        return f"{self.who} {self.does} {self.subject}{with_reply}{with_header} is {self.outcome}"
+        return f"{self.who} {self.does} {self.subject}{with_queue}{with_reply}{with_header} is {self.outcome}"
 
 
 def rows(page: str) -> list[Row]:
@@ -75,9 +77,9 @@ def rows(page: str) -> list[Row]:
     for who, does, what, outcome in _ROW.findall(page):
         parts = _PARTS.fullmatch(what)
         assert parts, what
-        subject, reply, name, value, payload = parts.groups()
+        subject, queue, reply, name, value, payload = parts.groups()
         header = (name, value) if name else None
-        found.append(Row(who, does, subject, outcome, reply, header, (payload or "").encode()))
+        found.append(Row(who, does, subject, outcome, reply, header, (payload or "").encode(), queue or ""))
     return found
 
 
@@ -101,7 +103,7 @@ class Stage:
 
     async def _subscribes(self, row: Row, denials: list[Denial]) -> bool:
         client = self.clients[row.who]
-        subscription = await client.subscribe(row.subject)
+        subscription = await client.subscribe(row.subject, queue=row.queue)
         await round_trip(client)
         try:
             if denials:
