@@ -98,7 +98,9 @@ guide: $(STAMP) ## docs/operations.md replayed on a Docker engine, from a build 
 upgrade: $(STAMP) ## a rolling upgrade from a commit's own code to this, and back, under load: FROM=<git ref>, SEED=n
 	@FROM="$(FROM)" SEED="$(SEED)" FACTS="$(FACTS)" $(BIN)/python -m tests.faults.upgrade
 
-check: lint types imports scan test ## what CI runs
+check: $(STAMP) ## what CI runs: what reads the code, side by side, and then every test
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types imports scan
+	@$(MAKE) --no-print-directory test
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -43,7 +43,7 @@ from worker.usecases.explain_decisions import DecisionExplainer
 from worker.usecases.simulate_rules import RuleSimulator
 
 ANN, BOB = Actor("ann"), Actor("bob")
-EXAMPLES = 30  # of each verb, beside the table
+EXAMPLES = 12  # of each verb, beside the table
 
 
 class Ground:

@@ -181,9 +181,10 @@ class TestDecisions:
         assert "nextOffset" not in rest
 
     async def test_a_page_ends_at_its_bytes(self, ground: Ground) -> None:
-        for number in range(4):
-            await ground.activate(f"rule {number}", " && ".join(f"a{number} != {n}" for n in range(900)))
-        key = await ground.decide({f"a{number}": -1 for number in range(4)})
+        fields = ["a" * 100 + str(number) for number in range(4)]
+        for number, field in enumerate(fields):
+            await ground.activate(f"rule {number}", " && ".join(f"{field} != {n}" for n in range(300)))
+        key = await ground.decide(dict.fromkeys(fields, -1))
         names: list[str] = []
         offset: int | None = 0
         pages = 0
