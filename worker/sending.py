@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from worker.files.facts import CE_SOURCE, FactProblem, FileFact, count_lines, re
 BATCH: Final = 500
 BATCHES_IN_FLIGHT: Final = 3
 PROBLEMS_KEPT: Final = 100
+TURNS_A_SECOND: Final = 10
 
 
 @dataclass(slots=True)
@@ -30,6 +32,28 @@ class SendReport:
     sent: int = 0
     refused: int = 0
     problems: list[FactProblem] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Pace:
+    """Lets at most so many facts a second go, in small batches; facts that were late are not caught up with."""
+
+    per_second: int
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _next: float = 0.0
+
+    @property
+    def batch(self) -> int:
+        """How many facts go at once."""
+        return min(BATCH, max(1, self.per_second // TURNS_A_SECOND))
+
+    async def turn(self, count: int) -> None:
+        """Wait until the next ``count`` facts may go."""
+        now = self.clock()
+        if self._next > now:
+            await self.sleep(self._next - now)
+        self._next = max(self._next, now) + count / self.per_second
 
 
 def publication(fact: FileFact) -> Publication:
@@ -68,21 +92,29 @@ def _structured(fact: FileFact) -> Publication:
     return Publication(subjects.fact(fact.type), head, msgspec.json.encode(event))
 
 
-async def send_facts(where: Endpoint | str, path: Path, fact_type: str | None) -> SendReport:
+async def send_facts(where: Endpoint | str, path: Path, fact_type: str | None, pace: Pace | None = None) -> SendReport:
     """Publish every fact of a file; raises UnavailableError when the stream does not take them."""
     async with connection(where, "rulestream-sender") as client:
         publisher = BatchPublisher(client)
         await publisher.start()
         lines = None if str(path) == "-" else lambda: count_lines(path)
         with progress("facts", lines) as update:
-            return await publish_file(publisher, path, fact_type, update)
+            return await publish_file(publisher, path, fact_type, update, pace)
 
 
 async def publish_file(
-    publisher: BatchPublisher, path: Path, fact_type: str | None, update: Callable[[int], None]
+    publisher: BatchPublisher,
+    path: Path,
+    fact_type: str | None,
+    update: Callable[[int], None],
+    pace: Pace | None = None,
 ) -> SendReport:
-    """Publish a file's facts with a few batches in flight, telling ``update`` how many are stored."""
+    """Publish a file's facts with a few batches in flight, telling ``update`` how many are stored.
+
+    They go as fast as they are stored, or at a pace.
+    """
     report = SendReport()
+    size = pace.batch if pace else BATCH
     in_flight: set[asyncio.Task[int]] = set()
     waiting: list[Publication] = []
 
@@ -93,6 +125,12 @@ async def publish_file(
             report.sent += sum(task.result() for task in done)
             update(report.sent)
 
+    async def go(facts: Sequence[Publication]) -> None:
+        await settle(BATCHES_IN_FLIGHT - 1)
+        if pace:
+            await pace.turn(len(facts))
+        in_flight.add(asyncio.create_task(_publish(publisher, facts)))
+
     for batch in read_fact_batches(path, fact_type):
         for fact in batch:
             if isinstance(fact, FactProblem):
@@ -100,12 +138,11 @@ async def publish_file(
                 report.problems.extend([fact] if len(report.problems) < PROBLEMS_KEPT else [])
                 continue
             waiting.append(publication(fact))
-            if len(waiting) >= BATCH:
-                await settle(BATCHES_IN_FLIGHT - 1)
-                in_flight.add(asyncio.create_task(_publish(publisher, waiting)))
+            if len(waiting) >= size:
+                await go(waiting)
                 waiting = []
     if waiting:
-        in_flight.add(asyncio.create_task(_publish(publisher, waiting)))
+        await go(waiting)
     await settle(0)
     return report
 

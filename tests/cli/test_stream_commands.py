@@ -50,6 +50,10 @@ class TestFactsAndDecisions:
         assert shown.count("order.paid FACTS:") == 2
         assert shown.count("unmatched") == 2
 
+    def test_facts_are_sent_at_a_pace(self, line: Line) -> None:
+        assert line.json("fact", "send", "-", "--rate", "1000", given=NDJSON)["facts"] == 3
+        line.run("fact", "send", "-", "--rate", "0", code=2, given=NDJSON)
+
     def test_lines_that_are_no_facts_are_said_and_the_others_sent(self, line: Line) -> None:
         result = line.run("fact", "send", "-", "--json", code=1, given=NDJSON + "[1]\n{}\n")
         assert json.loads(result.stdout)["facts"] == 3

@@ -24,25 +24,26 @@ def send(
     fact_type: Annotated[
         str | None, typer.Option("--type", help="The type of facts that name none.", callback=checked_type)
     ] = None,
+    rate: Annotated[int | None, typer.Option(min=1, help="At most so many facts a second.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Publish every fact of a file and wait until the stream has stored each."""
     from worker.cli.output import print_json, say
     from worker.cli.running import run, settings_or_exit
-    from worker.sending import SendReport, send_facts
+    from worker.sending import Pace, SendReport, send_facts
 
     settings = settings_or_exit()
     if str(file) != "-" and not file.is_file():
         raise typer.BadParameter(f"no such file: {file}", param_hint="FILE")
     started = time.monotonic()
-    report: SendReport = run(send_facts(settings.data_endpoint, file, fact_type))
+    report: SendReport = run(send_facts(settings.data_endpoint, file, fact_type, Pace(rate) if rate else None))
     seconds = time.monotonic() - started
     for problem in report.problems:
         say(f"line {problem.line}: {problem.code}: {problem.message}")
-    rate = report.sent / seconds if seconds else 0.0
+    per_second = report.sent / seconds
     if json:
         print_json({"facts": report.sent, "refused": report.refused, "seconds": round(seconds, 3)})
     else:
-        typer.echo(f"{report.sent} facts stored in {seconds:.1f} s ({rate:,.0f} a second), {report.refused} refused")
+        typer.echo(f"{report.sent} facts stored in {seconds:.1f} s ({per_second:,.0f} a second), {report.refused} refused")
     if report.refused:
         raise typer.Exit(1)
