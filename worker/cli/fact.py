@@ -44,6 +44,7 @@ def send(
     if json:
         print_json({"facts": report.sent, "refused": report.refused, "seconds": round(seconds, 3)})
     else:
-        typer.echo(f"{report.sent} facts stored in {seconds:.1f} s ({per_second:,.0f} a second), {report.refused} refused")
+        speed = f"{seconds:.1f} s ({per_second:,.0f} a second)"
+        typer.echo(f"{report.sent} facts stored in {speed}, {report.refused} refused")
     if report.refused:
         raise typer.Exit(1)
