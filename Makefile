@@ -10,8 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What is tested side by side with the parts: a worker that is used, workers that outlive faults, and parts that need
-# servers. Workers that outlive faults are not measured: they are processes under load, which
-# measuring slows down, and what they run is measured elsewhere.
+# servers. Tests of workers that outlive faults are not measured: what they run is in processes of its own.
 USED := tests/behaviour tests/cli tests/governance
 OUTLIVING := tests/end_to_end tests/faults
 SERVED := tests/integration tests/contracts
@@ -99,7 +98,7 @@ upgrade: $(STAMP) ## a rolling upgrade from a commit's own code to this, and bac
 	@FROM="$(FROM)" SEED="$(SEED)" FACTS="$(FACTS)" $(BIN)/python -m tests.faults.upgrade
 
 check: $(STAMP) ## what CI runs: what reads the code, side by side, and then every test
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types imports scan
+	@$(MAKE) --no-print-directory --jobs=2 lint types imports scan
 	@$(MAKE) --no-print-directory test
 
 lint: $(STAMP)

@@ -117,11 +117,7 @@ async def test_it_imports_no_library_that_a_worker_runs_on() -> None:
     """It runs every ten seconds in each container: what it loads is what it costs."""
     loaded = "import sys, worker.healthcheck; print(sorted({n.split('.')[0] for n in sys.modules}))"
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        loaded,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[3],
+        sys.executable, "-c", loaded, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
     )
     output, _ = await process.communicate()
 
